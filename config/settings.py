@@ -1,0 +1,316 @@
+"""
+Every setting of Kaipiao, typed, bounded and read from the environment; `docs/settings.md` lists the variables.
+
+Production is `KAIPIAO_ENV=production`: it has no default secret, insists on HTTPS and knows no sandbox. Everything
+else is development: services come from `operations.devservices` where no URL names another.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONCE, NONE, SELF
+from django.utils.translation import gettext_lazy as _
+
+from config import environment as env
+from operations import devservices
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# -- where we run ---------------------------------------------------------------------------------------------
+ENVIRONMENT = env.text("KAIPIAO_ENV", "development")
+PRODUCTION = ENVIRONMENT == "production"
+DEBUG = env.flag("KAIPIAO_DEBUG", False)
+PUBLIC_URL = env.text("KAIPIAO_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+ALLOWED_HOSTS = env.words("KAIPIAO_ALLOWED_HOSTS", [] if PRODUCTION else ["127.0.0.1", "localhost", "[::1]", "testserver"])
+CSRF_TRUSTED_ORIGINS = env.words("KAIPIAO_TRUSTED_ORIGINS", [PUBLIC_URL])
+
+# -- secrets ----------------------------------------------------------------------------------------------------
+SECRET_KEY = env.secret(
+    "KAIPIAO_SECRET_KEY", development="development-only-secret-key-of-kaipiao-never-for-production-0", production=PRODUCTION
+)
+SECRET_KEY_FALLBACKS = env.words("KAIPIAO_SECRET_KEY_FALLBACKS")
+# 32 bytes, hex: encrypts personal data at rest (basis.sealed). Several, newest first, allow rotation.
+DATA_KEYS = env.words("KAIPIAO_DATA_KEYS") or [
+    env.secret("KAIPIAO_DATA_KEY", development="0b" * 32, production=PRODUCTION)
+]
+# Ed25519 private key, 32 bytes hex: signs the tickets' QR payload.
+TICKET_KEY = env.secret("KAIPIAO_TICKET_KEY", development="17" * 32, production=PRODUCTION)
+
+# -- apps ---------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "csp",
+    "basis",
+    "accounts",
+    "wallet",
+    "risk",
+    "payments",
+    "ticketing",
+    "operations",
+]
+
+MIDDLEWARE = [
+    "basis.requests.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.signin.PhoneOrEmailBackend"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# -- Postgres decides ---------------------------------------------------------------------------------------------
+DATABASE_URL = env.text("DATABASE_URL") or devservices.database_url()
+DATABASES: dict[str, dict[str, Any]] = {"default": env.database(DATABASE_URL)}
+DATABASES["default"] |= {
+    "ATOMIC_REQUESTS": False,
+    "CONN_MAX_AGE": 0,
+    "OPTIONS": {
+        "pool": {
+            "min_size": env.integer("DATABASE_POOL_MIN", default=1, low=0, high=100),
+            "max_size": env.integer("DATABASE_POOL_MAX", default=16, low=1, high=200),
+            "timeout": 10,
+        },
+        # A statement or a lock that waits longer than a buyer would is a defect; fail it and say so.
+        "options": "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000",
+    },
+}
+
+# -- Redis accelerates --------------------------------------------------------------------------------------------
+REDIS_URL = env.text("REDIS_URL") or devservices.redis_url()
+REDIS_TIMEOUT_S = env.number("REDIS_TIMEOUT_S", default=0.5, low=0.05, high=10)
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "kaipiao",
+        "OPTIONS": {
+            "CLIENT_CLASS": "django_redis.client.DefaultClient",
+            "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT_S,
+            "SOCKET_TIMEOUT": REDIS_TIMEOUT_S,
+            # Postgres decides: a cache that is away must not take a sale down with it.
+            "IGNORE_EXCEPTIONS": True,
+        },
+    }
+}
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+RATELIMIT_FAIL_OPEN = False
+SILENCED_SYSTEM_CHECKS: list[str] = []
+
+# -- Celery ---------------------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = env.text("CELERY_BROKER_URL") or (
+    "redis+socket://" + REDIS_URL.removeprefix("unix://").replace("?db=", "?virtual_host=")
+    if REDIS_URL.startswith("unix://")
+    else REDIS_URL
+)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {
+    "payments.tasks.apply_notifications": {"queue": "notify"},
+    "payments.tasks.drain_outbox": {"queue": "compensate"},
+    "ticketing.tasks.expire_orders": {"queue": "compensate"},
+}
+CELERY_TASK_TIME_LIMIT = 120
+CELERY_TASK_SOFT_TIME_LIMIT = 100
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 180, "socket_timeout": 5, "socket_connect_timeout": 2}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TIMEZONE = "Asia/Shanghai"
+BEAT_TICK_S = env.number("KAIPIAO_BEAT_TICK_S", default=2.0, low=0.2, high=60)
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    # `expires` keeps a backlog of ticks from forming while a worker is down: one tick does the work of all.
+    "drain the outbox": {"task": "payments.tasks.drain_outbox", "schedule": BEAT_TICK_S, "options": {"expires": 10}},
+    "expire orders": {"task": "ticketing.tasks.expire_orders", "schedule": BEAT_TICK_S, "options": {"expires": 10}},
+    "fold hot accounts": {"task": "payments.tasks.fold_hot_accounts", "schedule": 60.0, "options": {"expires": 60}},
+    "forget old idempotency keys": {"task": "payments.tasks.forget_old_keys", "schedule": 3600.0},
+}
+
+# -- the sale ---------------------------------------------------------------------------------------------------------
+ORDER_HOLD = timedelta(seconds=env.integer("ORDER_HOLD_SECONDS", default=900, low=2, high=7200))
+# A payment in flight prolongs the hold, never past this long after the order was placed.
+ORDER_HOLD_LIMIT = timedelta(seconds=env.integer("ORDER_HOLD_LIMIT_SECONDS", default=1500, low=2, high=14400))
+PAYMENT_WINDOW = timedelta(seconds=env.integer("PAYMENT_WINDOW_SECONDS", default=300, low=2, high=7200))
+ORDER_QUANTITY_MAX = env.integer("ORDER_QUANTITY_MAX", default=6, low=1, high=20)
+
+# -- asking, repeating, giving up (seconds between tries; the last one repeats) --------------------------------------
+PAYMENT_QUERY_SCHEDULE_S = env.numbers("PAYMENT_QUERY_SCHEDULE_S", (5, 10, 20, 30, 60, 60, 120, 300, 600))
+REFUND_SCHEDULE_S = env.numbers("REFUND_SCHEDULE_S", (3, 10, 30, 60, 120, 300, 600, 1800, 3600))
+OUTBOX_LEASE = timedelta(seconds=env.integer("OUTBOX_LEASE_SECONDS", default=30, low=2, high=600))
+IDEMPOTENCY_LEASE = timedelta(seconds=env.integer("IDEMPOTENCY_LEASE_SECONDS", default=30, low=1, high=600))
+IDEMPOTENCY_KEEP = timedelta(hours=env.integer("IDEMPOTENCY_KEEP_HOURS", default=48, low=24, high=8760))
+
+# -- channels -----------------------------------------------------------------------------------------------------------
+# In development the channels are the sandbox's, with the keys that it made; in production they come from the
+# environment, and a channel without its credentials is not offered.
+SANDBOX_URL = "" if PRODUCTION else env.text("KAIPIAO_SANDBOX_URL", "http://127.0.0.1:8900").rstrip("/")
+CHANNEL_KEYS_DIR = Path(env.text("KAIPIAO_CHANNEL_KEYS_DIR") or devservices.paths().state / "channels")
+CHANNEL_TIMEOUT_S = env.number("CHANNEL_TIMEOUT_S", default=5.0, low=0.2, high=30)
+ALIPAY = {
+    "gateway_url": env.text("ALIPAY_GATEWAY_URL", "https://openapi.alipay.com/gateway.do"),
+    "app_id": env.text("ALIPAY_APP_ID"),
+    "seller_id": env.text("ALIPAY_SELLER_ID"),
+    "app_private_key_pem": env.file_or_text("ALIPAY_APP_PRIVATE_KEY"),
+    "alipay_public_key_pem": env.file_or_text("ALIPAY_PUBLIC_KEY"),
+    "product": env.text("ALIPAY_PRODUCT", "page"),
+}
+WECHAT = {
+    "gateway_url": env.text("WECHAT_GATEWAY_URL", "https://api.mch.weixin.qq.com"),
+    "appid": env.text("WECHAT_APPID"),
+    "mchid": env.text("WECHAT_MCHID"),
+    "merchant_serial": env.text("WECHAT_MERCHANT_SERIAL"),
+    "merchant_private_key_pem": env.file_or_text("WECHAT_MERCHANT_PRIVATE_KEY"),
+    "apiv3_key": env.text("WECHAT_APIV3_KEY"),
+    # serial=path, several with commas: during a key change WeChat Pay signs with both.
+    "platform_keys": dict(pair.split("=", 1) for pair in env.words("WECHAT_PLATFORM_KEYS")),
+}
+
+# -- REST -----------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.tokens.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.tokens.SignedInWithScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "basis.pagination.NewestFirst",
+    "PAGE_SIZE": 50,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "basis.problems.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Kaipiao",
+    "DESCRIPTION": "Sell seats, take the money, answer for both.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# -- languages and time -----------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "zh-hans"
+LANGUAGES = [("zh-hans", "简体中文"), ("en", "English")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "Asia/Shanghai"
+
+# -- static files --------------------------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.text("KAIPIAO_STATIC_ROOT") or BASE_DIR / "staticfiles")
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = not PRODUCTION
+WHITENOISE_AUTOREFRESH = DEBUG
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+
+# -- security: deny first -----------------------------------------------------------------------------------------------
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SECURE_SSL_REDIRECT = env.flag("KAIPIAO_SSL_REDIRECT", PRODUCTION)
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+SECURE_HSTS_SECONDS = env.integer("KAIPIAO_HSTS_SECONDS", default=31_536_000 if PRODUCTION else 0, low=0, high=63_072_000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
+SECURE_HSTS_PRELOAD = PRODUCTION
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = PRODUCTION
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+if env.flag("KAIPIAO_BEHIND_PROXY", False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CONTENT_SECURITY_POLICY = {
+    "EXCLUDE_URL_PREFIXES": ["/admin/", "/api/docs/"],  # the admin theme and the API console evaluate scripts
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+
+LOGIN_URL = "/sign-in/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/"
+
+UNFOLD = {
+    "SITE_TITLE": "Kaipiao 开票",
+    "SITE_HEADER": _("Kaipiao operations"),
+    "SITE_SYMBOL": "confirmation_number",
+    "SHOW_LANGUAGES": True,
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+}
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"event": {"()": "basis.events.formatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "event"}},
+    "root": {"handlers": ["console"], "level": env.text("KAIPIAO_LOG_LEVEL", "INFO")},
+    "loggers": {
+        "httpx2": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+    },
+}
