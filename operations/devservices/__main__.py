@@ -1,0 +1,5 @@
+import sys
+
+from operations.devservices.console import main
+
+sys.exit(main())
