@@ -1,0 +1,330 @@
+"""
+Alipay over its open platform (RSA2): page pay and precreate, query, close, refund, refund query,
+notifications.
+
+Requests carry the common parameters in the query string and the business content in the form body. An answer
+counts only when its signature, taken over the raw bytes of the answer object, is Alipay's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from payments.channels import alipay_notify, port, raw_json
+from payments.channels.signing import is_signed, load_private, load_public, sign
+from payments.channels.wire import Silence, Wire
+from payments.channels.yuan import to_fen, to_yuan
+
+log = logging.getLogger(__name__)
+
+BEIJING = ZoneInfo("Asia/Shanghai")
+CLOCK_FORMAT = "%Y-%m-%d %H:%M:%S"
+SUBJECT_MAX = 256
+# Alipay refuses these in a subject; their full-width twins read the same.
+SUBJECT_TWINS = str.maketrans({"/": "／", "=": "＝", "&": "＆"})
+CURRENCY = "CNY"
+
+OK = "10000"
+BUSINESS_FAILURE = "40004"
+TRADE_ABSENT = "ACQ.TRADE_NOT_EXIST"
+PAID_STATES = ("TRADE_SUCCESS", "TRADE_FINISHED")
+
+# The only refusals that end a refund. Anything else, known or new, is asked again with the same refund
+# number.
+REFUND_REFUSALS = frozenset(
+    {
+        TRADE_ABSENT,
+        "ACQ.TRADE_HAS_CLOSE",
+        "ACQ.TRADE_NOT_ALLOW_REFUND",
+        "ACQ.REASON_TRADE_STATUS_INVALID",
+        "ACQ.TRADE_STATUS_ERROR",
+        "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL",
+        "ACQ.REASON_TRADE_REFUND_FEE_ERR",
+        "ACQ.REASON_TRADE_BEEN_FREEZEN",
+        "ACQ.DISCORDANT_REPEAT_REQUEST",
+        "ACQ.INVALID_PARAMETER",
+    }
+)
+# Refusals of a precreate that may hide an earlier success, or a fault on their side.
+OPEN_UNDECIDED = frozenset({"ACQ.SYSTEM_ERROR", "ACQ.TRADE_HAS_SUCCESS", "ACQ.CONTEXT_INCONSISTENT"})
+
+
+@dataclass(frozen=True, slots=True)
+class AlipayConfig:
+    """One merchant app at Alipay. `alipay_public_key_pem` is Alipay's key, not the app's own public key."""
+
+    gateway_url: str
+    app_id: str
+    seller_id: str
+    app_private_key_pem: str = field(repr=False)
+    alipay_public_key_pem: str = field(repr=False)
+    notify_url: str
+    return_url: str = ""
+    product: Literal["page", "precreate"] = "page"
+    connect_timeout_s: float = 2.0
+    read_timeout_s: float = 5.0
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Alipay:
+    """The port's `Channel` for Alipay. One instance serves any number of threads."""
+
+    code = "alipay"
+
+    def __init__(self, config: AlipayConfig, *, clock: Callable[[], datetime] = utc_now) -> None:
+        """:raises BadKey: a key of `config` cannot be used"""
+        self._config = config
+        self._clock = clock
+        self._private_key = load_private(config.app_private_key_pem)
+        self._alipay_key = load_public(config.alipay_public_key_pem)
+        self._wire = Wire(connect_s=config.connect_timeout_s, read_s=config.read_timeout_s)
+
+    # -- payments --------------------------------------------------------------------------------------------
+
+    def open(self, trade: port.Trade) -> port.OpenResult:
+        """
+        Page pay only builds a signed address, so it cannot fail; the trade appears at Alipay when the buyer
+        opens it. Precreate asks Alipay for a code to scan, and the trade appears when it is scanned.
+        """
+        if trade.currency != CURRENCY:
+            return port.Declined("currency_not_supported", trade.currency)
+        if trade.expires_at <= self._clock():
+            return port.Declined("expired")
+        if self._config.product == "page":
+            return port.Started("redirect", self._page_url(trade))
+        return self._precreate(trade)
+
+    def query(self, number: str) -> port.QueryResult:
+        answer = self._call("alipay.trade.query", {"out_trade_no": number})
+        if isinstance(answer, port.Unknown):
+            return answer
+        if answer.get("sub_code") == TRADE_ABSENT:
+            return port.Absent()
+        return _read(_trade_state, answer, number)
+
+    def close(self, number: str) -> port.CloseResult:
+        answer = self._call("alipay.trade.close", {"out_trade_no": number})
+        if isinstance(answer, port.Unknown):
+            return answer
+        if answer.get("code") == OK and answer.get("out_trade_no", number) == number:
+            return port.Closed()
+        if answer.get("sub_code") == TRADE_ABSENT:
+            return port.Absent()
+        return self._why_not_closed(number, answer)
+
+    def _why_not_closed(self, number: str, refusal: Mapping[str, Any]) -> port.CloseResult:
+        # The refusal's code is the same for a paid trade and for one that was closed before: only a query
+        # tells.
+        match self.query(number):
+            case port.Paid():
+                return port.AlreadyPaid()
+            case port.Closed() | port.Absent() as end:
+                return end
+            case _:
+                return port.Unknown(f"close refused: {_code(refusal)}")
+
+    def _page_url(self, trade: port.Trade) -> str:
+        content = self._trade_content(trade) | {"product_code": "FAST_INSTANT_TRADE_PAY"}
+        fields = self._signed_fields(
+            "alipay.trade.page.pay",
+            content,
+            notify_url=self._config.notify_url,
+            return_url=trade.return_url or self._config.return_url,
+        )
+        return f"{self._config.gateway_url}?{urlencode(fields)}"
+
+    def _precreate(self, trade: port.Trade) -> port.OpenResult:
+        content = self._trade_content(trade)
+        answer = self._call("alipay.trade.precreate", content, notify_url=self._config.notify_url)
+        if isinstance(answer, port.Unknown):
+            return answer
+        if answer.get("code") != OK:
+            undecided = answer.get("sub_code") in OPEN_UNDECIDED
+            return port.Unknown(_code(answer)) if undecided else _declined(answer)
+        if answer.get("out_trade_no") != trade.number or not answer.get("qr_code"):
+            return port.Unknown("answer_for_another_trade")
+        return port.Started("qr", str(answer["qr_code"]))
+
+    def _trade_content(self, trade: port.Trade) -> dict[str, str]:
+        return {
+            "out_trade_no": trade.number,
+            "total_amount": to_yuan(trade.amount_minor),
+            "subject": trade.subject.translate(SUBJECT_TWINS)[:SUBJECT_MAX],
+            "time_expire": trade.expires_at.astimezone(BEIJING).strftime(CLOCK_FORMAT),
+        }
+
+    # -- refunds ---------------------------------------------------------------------------------------------
+
+    def refund(self, order: port.RefundOrder) -> port.RefundResult:
+        content = {
+            "out_trade_no": order.payment_number,
+            "refund_amount": to_yuan(order.amount_minor),
+            "out_request_no": order.number,
+            "refund_reason": order.reason[:SUBJECT_MAX],
+        }
+        answer = self._call("alipay.trade.refund", content)
+        if isinstance(answer, port.Unknown):
+            return answer
+        if answer.get("code") != OK:
+            final = answer.get("sub_code") in REFUND_REFUSALS
+            return _declined(answer) if final else port.Unknown(_code(answer))
+        if answer.get("out_trade_no") != order.payment_number:
+            return port.Unknown("answer_for_another_trade")
+        if answer.get("fund_change") != "Y":
+            # Either nothing moved yet or this is a repetition. Only the refund query tells which.
+            return port.RefundAccepted()
+        return _read(self._refund_done, answer, order)
+
+    def query_refund(self, order: port.RefundOrder) -> port.RefundQueryResult:
+        content = {
+            "out_trade_no": order.payment_number,
+            "out_request_no": order.number,
+            "query_options": ["gmt_refund_pay"],
+        }
+        answer = self._call("alipay.trade.fastpay.refund.query", content)
+        if isinstance(answer, port.Unknown):
+            return answer
+        if answer.get("code") != OK:
+            return (
+                port.RefundAbsent() if answer.get("sub_code") == TRADE_ABSENT else port.Unknown(_code(answer))
+            )
+        if not answer.get("refund_amount"):
+            return port.RefundAbsent()
+        if answer.get("out_request_no") != order.number or answer.get("out_trade_no") != order.payment_number:
+            return port.Unknown("answer_for_another_refund")
+        if answer.get("refund_status", "REFUND_SUCCESS") != "REFUND_SUCCESS":
+            return port.RefundAccepted()
+        return _read(self._refund_done, answer, order)
+
+    def _refund_done(self, answer: Mapping[str, Any], order: port.RefundOrder) -> port.Refunded:
+        # A refund answer's refund_fee is the sum of all refunds of the trade, so it is never this refund's
+        # amount.
+        amount = answer.get("refund_amount")
+        paid_back = answer.get("gmt_refund_pay")
+        return port.Refunded(
+            channel_reference=str(answer["trade_no"]),
+            amount_minor=to_fen(amount) if amount else order.amount_minor,
+            refunded_at=beijing_time(paid_back) if paid_back else self._clock(),
+        )
+
+    # -- notifications ---------------------------------------------------------------------------------------
+
+    def read_notify(self, *, headers: Mapping[str, str], body: bytes, now: datetime) -> port.Notice:
+        """
+        A notice of a refund names it and leaves the amount to a refund query: Alipay tells only the trade's
+        sum.
+
+        :raises port.NotifyRefused: see the port
+        """
+        fields = alipay_notify.verified_fields(body, self._alipay_key)
+        alipay_notify.check_addressee(fields, app_id=self._config.app_id, seller_id=self._config.seller_id)
+        return alipay_notify.to_notice(fields)
+
+    def accepted(self) -> port.Reply:
+        return port.Reply(200, b"success")
+
+    def refused(self, error: port.NotifyRefused) -> port.Reply:
+        return port.Reply(400, b"fail")
+
+    # -- transport -------------------------------------------------------------------------------------------
+
+    def _signed_fields(self, method: str, content: Mapping[str, Any], **common: str) -> dict[str, str]:
+        fields = {
+            "app_id": self._config.app_id,
+            "method": method,
+            "format": "json",
+            "charset": "utf-8",
+            "sign_type": "RSA2",
+            "timestamp": self._clock().astimezone(BEIJING).strftime(CLOCK_FORMAT),
+            "version": "1.0",
+            "biz_content": json.dumps(content, ensure_ascii=False, separators=(",", ":")),
+            **common,
+        }
+        fields = {name: value for name, value in sorted(fields.items()) if value}
+        message = "&".join(f"{name}={value}" for name, value in fields.items())
+        return fields | {"sign": sign(self._private_key, message.encode())}
+
+    def _call(self, method: str, content: Mapping[str, Any], **common: str) -> dict[str, Any] | port.Unknown:
+        """The verified answer object, whatever its code, or why there is none to believe."""
+        query = self._signed_fields(method, content, **common)
+        form = urlencode({"biz_content": query.pop("biz_content")}).encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded;charset=utf-8"}
+        url = f"{self._config.gateway_url}?{urlencode(query)}"
+        answer = self._wire.send("POST", url, headers=headers, body=form)
+        if isinstance(answer, Silence):
+            reason = answer.reason
+        elif answer.status != 200:
+            reason = f"http_{answer.status}"
+        else:
+            result = self._believe(answer.body, method)
+            if isinstance(result, dict):
+                return result
+            reason = result
+        log.warning("channel.unknown", extra={"channel": self.code, "method": method, "reason": reason})
+        return port.Unknown(reason)
+
+    def _believe(self, raw: bytes, method: str) -> dict[str, Any] | str:
+        """The answer object if Alipay signed it and it decides anything; else the reason why not."""
+        try:
+            parts = raw_json.members(raw)
+            signature = json.loads(parts.get("sign", b'""'))
+            signed = parts.get(method.replace(".", "_") + "_response") or parts["error_response"]
+            answer = json.loads(signed)
+        except (ValueError, KeyError):
+            return "unreadable_answer"
+        if not signature:
+            return "unsigned_answer"
+        if not isinstance(signature, str) or not is_signed(self._alipay_key, signed, signature):
+            return "bad_signature"
+        if not isinstance(answer, dict) or answer.get("code") not in (OK, BUSINESS_FAILURE):
+            # 20000 is their fault, 4000x and 20001 concern the request itself: neither says anything of the
+            # trade.
+            return _code(answer) if isinstance(answer, dict) else "unreadable_answer"
+        return answer
+
+
+def _trade_state(answer: Mapping[str, Any], number: str) -> port.QueryResult:
+    if answer.get("code") != OK:
+        return port.Unknown(_code(answer))
+    if answer["out_trade_no"] != number:
+        return port.Unknown("answer_for_another_trade")
+    state, paid_at = answer["trade_status"], answer.get("send_pay_date")
+    # A full refund also ends in TRADE_CLOSED; only a trade that was paid has a time of payment.
+    if state in PAID_STATES or (state == "TRADE_CLOSED" and paid_at):
+        return port.Paid(
+            str(answer["trade_no"]), to_fen(answer["total_amount"]), CURRENCY, beijing_time(paid_at)
+        )
+    if state == "TRADE_CLOSED":
+        return port.Closed(state)
+    return port.Waiting() if state == "WAIT_BUYER_PAY" else port.Unknown(f"trade_status {state}")
+
+
+def _read(reader: Callable[..., Any], *arguments: Any) -> Any:
+    """A signed answer that lacks what it must hold is no answer."""
+    try:
+        return reader(*arguments)
+    except (KeyError, ValueError, TypeError) as error:
+        return port.Unknown(f"incomplete_answer: {type(error).__name__}")
+
+
+def beijing_time(text: Any) -> datetime:
+    """:raises ValueError, TypeError: it is not a time as Alipay writes it"""
+    return datetime.strptime(text, CLOCK_FORMAT).replace(tzinfo=BEIJING)
+
+
+def _code(answer: Mapping[str, Any]) -> str:
+    return " ".join(str(answer[name]) for name in ("code", "sub_code") if answer.get(name))
+
+
+def _declined(answer: Mapping[str, Any]) -> port.Declined:
+    return port.Declined(str(answer.get("sub_code", "")), str(answer.get("sub_msg", "")))
