@@ -148,7 +148,7 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
-    "payments.tasks.apply_notifications": {"queue": "notify"},
+    "payments.tasks.drain_notifications": {"queue": "notify"},
     "payments.tasks.drain_outbox": {"queue": "compensate"},
     "ticketing.tasks.expire_orders": {"queue": "compensate"},
 }
@@ -160,9 +160,15 @@ CELERY_TIMEZONE = "Asia/Shanghai"
 BEAT_TICK_S = env.number("KAIPIAO_BEAT_TICK_S", default=2.0, low=0.2, high=60)
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # `expires` keeps a backlog of ticks from forming while a worker is down: one tick does the work of all.
+    "apply notifications": {
+        "task": "payments.tasks.drain_notifications",
+        "schedule": BEAT_TICK_S,
+        "options": {"expires": 10},
+    },
     "drain the outbox": {"task": "payments.tasks.drain_outbox", "schedule": BEAT_TICK_S, "options": {"expires": 10}},
     "expire orders": {"task": "ticketing.tasks.expire_orders", "schedule": BEAT_TICK_S, "options": {"expires": 10}},
     "fold hot accounts": {"task": "payments.tasks.fold_hot_accounts", "schedule": 60.0, "options": {"expires": 60}},
+    "close overdue top-ups": {"task": "payments.tasks.close_overdue_topups", "schedule": 30.0, "options": {"expires": 30}},
     "forget old idempotency keys": {"task": "payments.tasks.forget_old_keys", "schedule": 3600.0},
 }
 

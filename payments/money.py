@@ -1,0 +1,130 @@
+"""
+How payments and refunds are booked: the only module of payments that touches the wallet's ledger.
+
+| fact                              | debit                | credit                         |
+|-----------------------------------|----------------------|--------------------------------|
+| payment through a channel, won    | clearing:<channel>   | what the purchase names        |
+| payment through a channel, surplus| clearing:<channel>   | suspense                       |
+| payment from the wallet           | buyer bonus, then cash | what the purchase names      |
+| refund of a won payment, requested| what was credited    | suspense                       |
+| refund done by a channel          | suspense             | clearing:<channel>             |
+| refund done to the wallet         | suspense             | buyer bonus and cash, as taken |
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from payments.models import ChannelCode, Outcome, Payment, Refund
+from wallet import folding, ledger
+from wallet.ledger import Entry, InsufficientFunds, Line
+from wallet.models import AccountKind
+
+__all__ = ["InsufficientFunds", "book_refund_done", "book_refund_requested", "book_success", "fold", "take_from_wallet"]
+
+fold = folding.fold
+
+
+def guarantee(currency: str) -> str:
+    """Where buyers' money waits until the show has taken place (M20)."""
+    return ledger.account_code(AccountKind.GUARANTEE, currency=currency)
+
+
+def suspense(currency: str) -> str:
+    return ledger.account_code(AccountKind.SUSPENSE, currency=currency)
+
+
+def clearing(channel: str, currency: str) -> str:
+    return ledger.account_code(AccountKind.CLEARING, channel, currency)
+
+
+def buyer_cash(buyer_id: int, currency: str) -> str:
+    return ledger.account_code(AccountKind.BUYER_CASH, buyer_id, currency)
+
+
+def buyer_bonus(buyer_id: int, currency: str) -> str:
+    return ledger.account_code(AccountKind.BUYER_BONUS, buyer_id, currency)
+
+
+def open_system_accounts(*, channels: list[str], currency: str, now: datetime) -> None:
+    """Open the accounts that every sale posts to. Repeatable."""
+    for kind in (AccountKind.GUARANTEE, AccountKind.SUSPENSE, AccountKind.FEE, AccountKind.PROMOTION, AccountKind.OPENING):
+        ledger.open_accounts(kind, [""], now=now, currency=currency)
+    ledger.open_accounts(AccountKind.CLEARING, channels, now=now, currency=currency)
+
+
+def open_buyer_accounts(buyer_ids: list[int], *, currency: str, now: datetime) -> None:
+    """Open cash and bonus accounts. Repeatable."""
+    ledger.open_accounts(AccountKind.BUYER_CASH, buyer_ids, now=now, currency=currency)
+    ledger.open_accounts(AccountKind.BUYER_BONUS, buyer_ids, now=now, currency=currency)
+
+
+def book_success(payment: Payment, *, credit: str, at: datetime) -> None:
+    """A channel took the buyer's money: it owes us that much more."""
+    debit = clearing(payment.channel, payment.currency)
+    _post(f"pay:{payment.number}", "payment", payment.purchase_number, debit, credit, payment.amount_minor, at)
+
+
+def take_from_wallet(payment: Payment, *, credit: str, at: datetime) -> None:
+    """
+    Pay from the buyer's wallet, bonus first (M27).
+
+    :raises InsufficientFunds: bonus and cash together are too little; nothing is booked
+    """
+    bonus, cash = buyer_bonus(payment.buyer_id, payment.currency), buyer_cash(payment.buyer_id, payment.currency)
+    accounts = ledger.lock_accounts([bonus, cash])
+    has_bonus = accounts[bonus].available_minor if bonus in accounts else 0
+    has_cash = accounts[cash].available_minor if cash in accounts else 0
+    from_bonus = min(has_bonus, payment.amount_minor)
+    from_cash = payment.amount_minor - from_bonus
+    if from_cash > has_cash:
+        raise InsufficientFunds(f"{has_bonus + has_cash} of {payment.amount_minor}")
+    lines = [Line(bonus, -from_bonus), Line(cash, -from_cash), Line(credit, payment.amount_minor)]
+    taken = tuple(line for line in lines if line.amount_minor)
+    ledger.post(Entry(f"pay:{payment.number}", "payment", payment.purchase_number, taken), at=at)
+
+
+def book_refund_requested(refund: Refund, *, at: datetime) -> None:
+    """A won payment's money leaves where it was credited; a surplus payment's waits in suspense already."""
+    payment = refund.payment
+    if payment.outcome != Outcome.WON:
+        return
+    credited = next(line.account for line in ledger.lines_of(f"pay:{payment.number}") if line.amount_minor > 0)
+    _post(
+        f"refund-requested:{refund.number}",
+        "refund_requested",
+        payment.purchase_number,
+        credited,
+        suspense(refund.currency),
+        refund.amount_minor,
+        at,
+    )
+
+
+def book_refund_done(refund: Refund, *, at: datetime) -> None:
+    """The money is back with the buyer: the channel owes us that much less, or the wallet has it again."""
+    payment = refund.payment
+    key, source = f"refund:{refund.number}", suspense(refund.currency)
+    if payment.channel != ChannelCode.WALLET:
+        target = clearing(payment.channel, payment.currency)
+        _post(key, "refund", payment.purchase_number, source, target, refund.amount_minor, at)
+        return
+    back = _split_as_taken(payment, refund.amount_minor)
+    lines = (Line(source, -refund.amount_minor), *back)
+    ledger.post(Entry(key, "refund", payment.purchase_number, lines), at=at)
+
+
+def _split_as_taken(payment: Payment, amount_minor: int) -> list[Line]:
+    """Give cash back first, then bonus, each no more than was taken; a full refund is the exact mirror."""
+    taken = {line.account: -line.amount_minor for line in ledger.lines_of(f"pay:{payment.number}") if line.amount_minor < 0}
+    back: list[Line] = []
+    for account in sorted(taken, key=lambda code: code.startswith(AccountKind.BUYER_BONUS)):
+        part = min(taken[account], amount_minor)
+        if part:
+            back.append(Line(account, part))
+            amount_minor -= part
+    return back
+
+
+def _post(key: str, kind: str, reference: str, debit: str, credit: str, amount_minor: int, at: datetime) -> None:
+    ledger.post(Entry(key, kind, reference, (Line(debit, -amount_minor), Line(credit, amount_minor))), at=at)

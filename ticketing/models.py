@@ -1,0 +1,395 @@
+"""
+What is sold: venues, events, shows, sale phases, price tiers, seats; and who has it: orders and tickets.
+
+A seat belongs to at most one live order by construction: `Seat.order` names it, and the seat is free exactly when there
+is none (a CHECK says so). `OrderSeat` remembers which seats an order asked for, also after they were released.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+
+from basis import lifecycle
+
+
+class Bilingual(models.Model):
+    """A thing with a Chinese and an English name; `name` is the reader's."""
+
+    name_zh = models.CharField(_("Chinese name"), max_length=120)
+    name_en = models.CharField(_("English name"), max_length=120)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        return self.name_en if (get_language() or "").startswith("en") else self.name_zh
+
+
+class Organiser(Bilingual):
+    """Who puts on events; `code` is the owner of its merchant account in the ledger."""
+
+    code = models.SlugField(unique=True)
+
+    class Meta:
+        verbose_name = _("organiser")
+        verbose_name_plural = _("organisers")
+
+
+class Venue(Bilingual):
+    """Where shows take place."""
+
+    code = models.SlugField(unique=True)
+    city_zh = models.CharField(max_length=60)
+    city_en = models.CharField(max_length=60)
+    address = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("venue")
+        verbose_name_plural = _("venues")
+
+    @property
+    def city(self) -> str:
+        return self.city_en if (get_language() or "").startswith("en") else self.city_zh
+
+
+class Section(Bilingual):
+    """A part of a venue: a block of the inner field or a stand of the outer ring."""
+
+    class Zone(models.TextChoices):
+        INNER = "inner", _("inner field")
+        OUTER = "outer", _("outer ring")
+
+    venue = models.ForeignKey(Venue, on_delete=models.PROTECT, related_name="sections")
+    code = models.CharField(max_length=12)
+    zone = models.CharField(max_length=8, choices=Zone)
+    position = models.IntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("section")
+        verbose_name_plural = _("sections")
+        ordering = ["position", "code"]
+        constraints = [models.UniqueConstraint(name="ticketing_section_code", fields=["venue", "code"])]
+
+
+class Row(models.Model):
+    """A row of a section. `rank` orders the rows of a venue from best to worst view."""
+
+    section = models.ForeignKey(Section, on_delete=models.PROTECT, related_name="rows")
+    label = models.CharField(max_length=8)
+    rank = models.IntegerField()
+    seats = models.IntegerField()
+
+    class Meta:
+        verbose_name = _("row")
+        verbose_name_plural = _("rows")
+        constraints = [models.UniqueConstraint(name="ticketing_row_label", fields=["section", "label"])]
+
+    def __str__(self) -> str:
+        return f"{self.section_id}/{self.label}"
+
+
+class Event(Bilingual):
+    """What is put on: one or more shows."""
+
+    organiser = models.ForeignKey(Organiser, on_delete=models.PROTECT, related_name="events")
+    slug = models.SlugField(unique=True)
+    about_zh = models.TextField(blank=True)
+    about_en = models.TextField(blank=True)
+    published = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+
+    @property
+    def about(self) -> str:
+        return self.about_en if (get_language() or "").startswith("en") else self.about_zh
+
+
+class Show(models.Model):
+    """One evening of an event at a venue."""
+
+    event = models.ForeignKey(Event, on_delete=models.PROTECT, related_name="shows")
+    venue = models.ForeignKey(Venue, on_delete=models.PROTECT, related_name="shows")
+    code = models.SlugField(unique=True)
+    starts_at = models.DateTimeField()
+    doors_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("show")
+        verbose_name_plural = _("shows")
+        ordering = ["starts_at"]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class SalePhase(models.Model):
+    """When who may buy how many. The phases of a show do not overlap (a database constraint, migration 0002)."""
+
+    class Kind(models.TextChoices):
+        REHEARSAL = "rehearsal", _("rehearsal")
+        PRESALE = "presale", _("presale")
+        GENERAL = "general", _("general sale")
+
+    class Eligibility(models.TextChoices):
+        EVERYONE = "everyone", _("everyone")
+        INVITED = "invited", _("invited buyers")
+        ACCOUNT_AGE = "account_age", _("accounts older than a number of days")
+
+    show = models.ForeignKey(Show, on_delete=models.PROTECT, related_name="phases")
+    kind = models.CharField(max_length=12, choices=Kind)
+    opens_at = models.DateTimeField()
+    closes_at = models.DateTimeField()
+    per_buyer_limit = models.IntegerField(default=4)
+    eligibility = models.CharField(max_length=12, choices=Eligibility, default=Eligibility.EVERYONE)
+    account_age_days = models.IntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("sale phase")
+        verbose_name_plural = _("sale phases")
+        ordering = ["opens_at"]
+        constraints = [
+            models.CheckConstraint(name="ticketing_salephase_opens_first", condition=Q(closes_at__gt=F("opens_at"))),
+            models.CheckConstraint(name="ticketing_salephase_limit_positive", condition=Q(per_buyer_limit__gt=0)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.show_id} {self.kind}"
+
+
+class Invitation(models.Model):
+    """A buyer who may buy in a phase for invited buyers."""
+
+    phase = models.ForeignKey(SalePhase, on_delete=models.CASCADE, related_name="invitations")
+    buyer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+        constraints = [models.UniqueConstraint(name="ticketing_invitation_once", fields=["phase", "buyer"])]
+
+    def __str__(self) -> str:
+        return f"{self.phase_id} {self.buyer_id}"
+
+
+class PriceTier(Bilingual):
+    """Seats of one price. `rank` orders the tiers of a show from best to worst view."""
+
+    show = models.ForeignKey(Show, on_delete=models.PROTECT, related_name="tiers")
+    code = models.CharField(max_length=12)
+    rank = models.IntegerField()
+    price_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3, default="CNY")
+    colour = models.CharField(max_length=7, default="#888888")
+
+    class Meta:
+        verbose_name = _("price tier")
+        verbose_name_plural = _("price tiers")
+        ordering = ["rank"]
+        constraints = [
+            models.UniqueConstraint(name="ticketing_pricetier_code", fields=["show", "code"]),
+            models.CheckConstraint(name="ticketing_pricetier_price_positive", condition=Q(price_minor__gt=0)),
+        ]
+
+
+class OrderState(models.TextChoices):
+    HELD = "held", _("waiting for payment")
+    PAYING = "paying", _("being paid")
+    PAID = "paid", _("paid")
+    CANCELLED = "cancelled", _("cancelled")
+    EXPIRED = "expired", _("not paid in time")
+    REFUNDED = "refunded", _("refunded")
+
+
+LIVE_ORDER_STATES = (OrderState.HELD, OrderState.PAYING, OrderState.PAID)
+OPEN_ORDER_STATES = (OrderState.HELD, OrderState.PAYING)
+
+
+class Order(models.Model):
+    """A buyer's seats of one tier of a show, from the hold on."""
+
+    number = models.CharField(max_length=32, unique=True)
+    buyer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="orders")
+    client_key = models.CharField(max_length=255)
+    show = models.ForeignKey(Show, on_delete=models.PROTECT, related_name="orders")
+    phase = models.ForeignKey(SalePhase, on_delete=models.PROTECT, related_name="orders")
+    tier = models.ForeignKey(PriceTier, on_delete=models.PROTECT, related_name="orders")
+    quantity = models.IntegerField()
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    state = models.CharField(max_length=16, choices=OrderState, default=OrderState.HELD)
+    # If money comes after the seats went to others: may equal or better seats of the same price be given instead?
+    accept_equal_seats = models.BooleanField(default=False)
+    winner = models.CharField(max_length=32, blank=True)
+    placed_at = models.DateTimeField()
+    hold_until = models.DateTimeField()
+    hold_limit = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("order")
+        verbose_name_plural = _("orders")
+        indexes = [
+            models.Index(fields=["hold_until"], name="ticketing_order_open", condition=Q(state__in=OPEN_ORDER_STATES)),
+            models.Index(fields=["buyer", "-id"], name="ticketing_order_buyer"),
+            models.Index(fields=["show", "state"], name="ticketing_order_show_state"),
+        ]
+        constraints = [
+            models.UniqueConstraint(name="ticketing_order_one_per_key", fields=["buyer", "client_key"]),
+            models.UniqueConstraint(name="ticketing_order_winner_once", fields=["winner"], condition=~Q(winner="")),
+            models.CheckConstraint(name="ticketing_order_quantity_positive", condition=Q(quantity__gt=0)),
+            models.CheckConstraint(
+                name="ticketing_order_winner_means_paid",
+                condition=Q(state__in=(OrderState.PAID, OrderState.REFUNDED)) ^ Q(winner=""),
+            ),
+            models.CheckConstraint(
+                name="ticketing_order_hold_within_limit", condition=Q(hold_until__lte=F("hold_limit"))
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.number
+
+    @property
+    def open(self) -> bool:
+        return self.state in OPEN_ORDER_STATES
+
+
+class OrderEvent(lifecycle.LifecycleEvent):
+    """An order's history."""
+
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="events")
+
+    class Meta:
+        verbose_name = _("order event")
+        verbose_name_plural = _("order events")
+
+
+ORDER_LIFECYCLE = lifecycle.Lifecycle(
+    name="order",
+    subject="order",
+    event=OrderEvent,
+    moves=lifecycle.moves(
+        {
+            OrderState.HELD: [OrderState.PAYING, OrderState.PAID, OrderState.CANCELLED, OrderState.EXPIRED],
+            OrderState.PAYING: [OrderState.HELD, OrderState.PAID, OrderState.CANCELLED, OrderState.EXPIRED],
+            OrderState.EXPIRED: [OrderState.PAID],  # money came late and seats were still to be had
+            OrderState.PAID: [OrderState.REFUNDED],
+            OrderState.CANCELLED: [],
+            OrderState.REFUNDED: [],
+        }
+    ),
+)
+
+
+class SeatState(models.TextChoices):
+    FREE = "F", _("free")
+    HELD = "H", _("held")
+    SOLD = "S", _("sold")
+    BLOCKED = "B", _("not for sale")
+
+
+class Seat(models.Model):
+    """One seat of one show. `row_rank` and `position` repeat the row's, so that the best free seats are an index away."""
+
+    show = models.ForeignKey(Show, on_delete=models.PROTECT, related_name="seats", db_index=False)
+    tier = models.ForeignKey(PriceTier, on_delete=models.PROTECT, related_name="seats", db_index=False)
+    row = models.ForeignKey(Row, on_delete=models.PROTECT, related_name="+")
+    row_rank = models.IntegerField()
+    position = models.IntegerField()
+    label = models.CharField(max_length=8)
+    state = models.CharField(max_length=1, choices=SeatState, default=SeatState.FREE)
+    order = models.ForeignKey(Order, null=True, blank=True, on_delete=models.PROTECT, related_name="held_seats")
+
+    class Meta:
+        verbose_name = _("seat")
+        verbose_name_plural = _("seats")
+        indexes = [
+            models.Index(
+                fields=["tier", "row_rank", "row", "position"], name="ticketing_seat_free", condition=Q(state="F")
+            ),
+            models.Index(fields=["tier", "state"], name="ticketing_seat_tier_state"),
+        ]
+        constraints = [
+            models.UniqueConstraint(name="ticketing_seat_once", fields=["show", "row", "position"]),
+            models.CheckConstraint(
+                name="ticketing_seat_taken_has_order",
+                condition=Q(state__in=("F", "B"), order=None) | Q(state__in=("H", "S"), order__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.row_id}-{self.label}"
+
+
+class OrderSeat(models.Model):
+    """A seat that an order was given, whether or not it still has it."""
+
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="order_seats")
+    seat = models.ForeignKey(Seat, on_delete=models.PROTECT, related_name="+")
+    price_minor = models.BigIntegerField()
+
+    class Meta:
+        verbose_name = _("seat of an order")
+        verbose_name_plural = _("seats of orders")
+        constraints = [models.UniqueConstraint(name="ticketing_orderseat_once", fields=["order", "seat"])]
+
+    def __str__(self) -> str:
+        return f"{self.order_id} {self.seat_id}"
+
+
+class Allowance(models.Model):
+    """How many seats a buyer has taken in a phase. One conditional upsert decides whether more may be taken."""
+
+    phase = models.ForeignKey(SalePhase, on_delete=models.PROTECT, related_name="+")
+    buyer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    taken = models.IntegerField()
+
+    class Meta:
+        verbose_name = _("allowance")
+        verbose_name_plural = _("allowances")
+        constraints = [
+            models.UniqueConstraint(name="ticketing_allowance_once", fields=["phase", "buyer"]),
+            models.CheckConstraint(name="ticketing_allowance_not_negative", condition=Q(taken__gte=0)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.phase_id} {self.buyer_id}: {self.taken}"
+
+
+class TicketState(models.TextChoices):
+    VALID = "valid", _("valid")
+    USED = "used", _("used")
+    VOID = "void", _("void")
+
+
+class Ticket(models.Model):
+    """The right to one seat on one evening. Its QR payload is signed when it is shown (ticketing.tickets)."""
+
+    number = models.CharField(max_length=32, unique=True)
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="tickets")
+    seat = models.ForeignKey(Seat, on_delete=models.PROTECT, related_name="tickets")
+    show = models.ForeignKey(Show, on_delete=models.PROTECT, related_name="tickets")
+    buyer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="tickets")
+    state = models.CharField(max_length=8, choices=TicketState, default=TicketState.VALID)
+    issued_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("ticket")
+        verbose_name_plural = _("tickets")
+        constraints = [
+            models.UniqueConstraint(
+                name="ticketing_ticket_one_per_seat", fields=["seat"], condition=~Q(state=TicketState.VOID)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.number

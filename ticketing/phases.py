@@ -1,0 +1,106 @@
+"""Who may buy now, and how many: the sale phase in force, its eligibility, and the buyer's allowance in it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+from accounts.models import User
+from ticketing.models import Invitation, SalePhase
+
+
+class NotOnSale(Exception):
+    """No phase of the show is open. `opens_at` is when the next one opens, None if there is none."""
+
+    def __init__(self, opens_at: datetime | None) -> None:
+        super().__init__(opens_at)
+        self.opens_at = opens_at
+
+
+class NotEligible(Exception):
+    """The phase is not for this buyer. `rule` is the eligibility that failed."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(rule)
+        self.rule = rule
+
+
+class LimitReached(Exception):
+    """The buyer would have more seats than the phase allows. `limit` is the phase's, `left` what may still be taken."""
+
+    def __init__(self, limit: int, left: int) -> None:
+        super().__init__(limit)
+        self.limit, self.left = limit, left
+
+
+def open_phase(show_id: int, *, now: datetime) -> SalePhase:
+    """
+    The phase that is open now.
+
+    :raises NotOnSale: see there
+    """
+    coming = SalePhase.objects.filter(show_id=show_id, closes_at__gt=now).order_by("opens_at").first()
+    if coming is None or coming.opens_at > now:
+        raise NotOnSale(coming.opens_at if coming else None)
+    return coming
+
+
+def check_eligible(phase: SalePhase, buyer: User, *, now: datetime) -> None:
+    """
+    :raises NotEligible: see there
+    """
+    match phase.eligibility:
+        case SalePhase.Eligibility.EVERYONE:
+            return
+        case SalePhase.Eligibility.INVITED:
+            welcome = Invitation.objects.filter(phase=phase, buyer=buyer).exists()
+        case SalePhase.Eligibility.ACCOUNT_AGE:
+            welcome = buyer.joined_at <= now - timedelta(days=phase.account_age_days)
+        case _:
+            welcome = False
+    if not welcome:
+        raise NotEligible(phase.eligibility)
+
+
+TAKE = """
+INSERT INTO ticketing_allowance AS allowance (phase_id, buyer_id, taken) VALUES (%(phase)s, %(buyer)s, %(n)s)
+ON CONFLICT (phase_id, buyer_id) DO UPDATE SET taken = allowance.taken + excluded.taken
+WHERE allowance.taken + excluded.taken <= %(limit)s
+"""
+
+
+def take_allowance(phase: SalePhase, buyer_id: int, quantity: int) -> None:
+    """
+    Count seats against the buyer's limit, in the caller's transaction.
+
+    :raises LimitReached: see there
+    """
+    if quantity <= phase.per_buyer_limit:
+        with connection.cursor() as cursor:
+            cursor.execute(TAKE, {"phase": phase.pk, "buyer": buyer_id, "n": quantity, "limit": phase.per_buyer_limit})
+            if cursor.rowcount == 1:
+                return
+    raise LimitReached(phase.per_buyer_limit, phase.per_buyer_limit - taken(phase.pk, buyer_id))
+
+
+def taken(phase_id: int, buyer_id: int) -> int:
+    """How many seats the buyer has in live orders of the phase."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT taken FROM ticketing_allowance WHERE phase_id = %s AND buyer_id = %s", [phase_id, buyer_id])
+        row = cursor.fetchone()
+    return row[0] if row else 0
+
+
+GIVE_BACK = """
+UPDATE ticketing_allowance allowance SET taken = allowance.taken - gone.quantity
+  FROM (SELECT phase_id, buyer_id, sum(quantity) AS quantity FROM ticketing_order WHERE id = ANY(%s)
+         GROUP BY phase_id, buyer_id) gone
+ WHERE allowance.phase_id = gone.phase_id AND allowance.buyer_id = gone.buyer_id
+"""
+
+
+def give_back_allowance(order_ids: list[int]) -> None:
+    """The orders' seats no longer count against their buyers' limits."""
+    with connection.cursor() as cursor:
+        cursor.execute(GIVE_BACK, [order_ids])

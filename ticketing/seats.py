@@ -1,0 +1,115 @@
+"""
+Taking and freeing seats. One writer per price tier at a time: a transaction-long advisory lock on the tier.
+
+Taking needs the lock; freeing and selling do not, because they only touch seats that the caller's order has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db import connection
+
+from ticketing.adjacency import FreeRow, FreeSeat, apart, together
+from ticketing.models import Seat, SeatState
+
+ROWS_A_LOOK = 24
+TIER_LOCKS = 7001  # the first key of the advisory locks on tiers
+
+
+class SoldOut(Exception):
+    """The tier has fewer free seats than asked for."""
+
+
+class SeatsTaken(Exception):
+    """Some of the chosen seats are not free, or not of this tier; none was taken."""
+
+    def __init__(self, seat_ids: list[int]) -> None:
+        super().__init__(seat_ids)
+        self.seat_ids = seat_ids
+
+
+def lock_tier(tier_id: int) -> None:
+    """Be the tier's only writer until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [TIER_LOCKS, tier_id])
+
+
+FREE_ROWS = """
+SELECT seat.row_rank, seat.row_id, row.seats,
+       array_agg(seat.id ORDER BY seat.position), array_agg(seat.position ORDER BY seat.position)
+  FROM ticketing_seat seat JOIN ticketing_row row ON row.id = seat.row_id
+ WHERE seat.tier_id = %s AND seat.state = 'F' AND (seat.row_rank, seat.row_id) > (%s, %s)
+ GROUP BY seat.row_rank, seat.row_id, row.seats
+ ORDER BY seat.row_rank, seat.row_id LIMIT %s
+"""
+
+
+def free_rows(tier_id: int) -> Iterator[list[FreeRow]]:
+    """The tier's rows that have free seats, best first, a look of `ROWS_A_LOOK` rows at a time."""
+    rank, row_id = -1, 0
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(FREE_ROWS, [tier_id, rank, row_id, ROWS_A_LOOK])
+            found = cursor.fetchall()
+        if not found:
+            return
+        yield [
+            FreeRow(rank, tuple(FreeSeat(i, p) for i, p in zip(ids, positions, strict=True)), width)
+            for rank, _, width, ids, positions in found
+        ]
+        rank, row_id = found[-1][0], found[-1][1]
+
+
+def best_available(tier_id: int, quantity: int) -> list[int]:
+    """
+    The ids of the best free seats together; the caller holds the tier's lock.
+
+    :raises SoldOut: fewer than `quantity` are free
+    """
+    seen: list[FreeRow] = []
+    for rows in free_rows(tier_id):
+        seen.extend(rows)
+        found = together(rows, quantity, allow_orphan=False)
+        if found:
+            return [seat.id for seat in found]
+    found = together(seen, quantity, allow_orphan=True) or apart(seen, quantity)
+    if not found:
+        raise SoldOut(tier_id)
+    return [seat.id for seat in found]
+
+
+def hold(seat_ids: list[int], *, tier_id: int, order_id: int) -> None:
+    """
+    Give free seats to an order; the caller holds the tier's lock.
+
+    :raises SeatsTaken: they are not all free seats of this tier
+    """
+    _take(seat_ids, tier_id, order_id, SeatState.HELD)
+
+
+def sell_free(seat_ids: list[int], *, tier_id: int, order_id: int) -> None:
+    """
+    Sell free seats to an order without a hold (late money); the caller holds the tier's lock.
+
+    :raises SeatsTaken: they are not all free seats of this tier
+    """
+    _take(seat_ids, tier_id, order_id, SeatState.SOLD)
+
+
+def _take(seat_ids: list[int], tier_id: int, order_id: int, state: SeatState) -> None:
+    free = Seat.objects.filter(pk__in=seat_ids, tier_id=tier_id, state=SeatState.FREE)
+    if free.update(state=state, order_id=order_id) != len(seat_ids):
+        mine = Seat.objects.filter(pk__in=seat_ids, order_id=order_id).values_list("pk", flat=True)
+        raise SeatsTaken(sorted(set(seat_ids) - set(mine)))
+
+
+def sell(order_id: int) -> list[int]:
+    """The order's held seats are sold; answer their ids."""
+    Seat.objects.filter(order_id=order_id, state=SeatState.HELD).update(state=SeatState.SOLD)
+    return list(Seat.objects.filter(order_id=order_id).order_by("row_rank", "row_id", "position").values_list("pk", flat=True))
+
+
+def free(order_ids: list[int]) -> int:
+    """Release every seat that these orders have; answer how many."""
+    return Seat.objects.filter(order_id__in=order_ids).update(state=SeatState.FREE, order=None)

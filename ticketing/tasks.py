@@ -1,0 +1,23 @@
+"""Celery's shells around ticketing: they read the clock and call one function."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.utils import timezone
+
+from ticketing import expiry
+
+BATCH = 500
+BATCHES_A_TASK = 20
+
+
+@shared_task
+def expire_orders(**_from_newer_senders: object) -> int:
+    """End the orders whose hold is over, in batches that each commit."""
+    ended = 0
+    for _ in range(BATCHES_A_TASK):
+        done = expiry.expire_due(now=timezone.now(), limit=BATCH)
+        ended += done
+        if done < BATCH:
+            break
+    return ended
