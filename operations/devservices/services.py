@@ -26,13 +26,13 @@ class LockTimeout(Exception):
 
 
 def manages_postgres() -> bool:
-    """Whether the Postgres is ours to start and end."""
-    return not os.environ.get("DATABASE_URL")
+    """Whether the Postgres is ours to start and end: no URL names another."""
+    return urls.names_our_postgres()
 
 
 def manages_valkey() -> bool:
-    """Whether the Valkey is ours to start and end."""
-    return not os.environ.get("REDIS_URL")
+    """Whether the Valkey is ours to start and end: no URL names another."""
+    return urls.names_our_valkey()
 
 
 def up() -> Report:
@@ -108,6 +108,12 @@ def wipe_valkey() -> None:
     """
     with redis.Redis.from_url(urls.redis_url(), socket_timeout=30, retry=valkey.once()) as client:
         client.flushall()
+
+
+def empty_redis_db(url: str) -> None:
+    """Forget what one numbered database holds."""
+    with redis.Redis.from_url(url, socket_timeout=30, retry=valkey.once()) as client:
+        client.flushdb()
 
 
 def create_database(name: str) -> bool:

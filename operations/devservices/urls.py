@@ -49,6 +49,18 @@ def database_config(name: str | None = None) -> dict[str, str]:
     }
 
 
+def names_our_postgres() -> bool:
+    """Whether `DATABASE_URL` is unset, or was itself made here, as in a test that only wants another database."""
+    external = os.environ.get("DATABASE_URL")
+    return not external or database_config()["HOST"] == str(paths().postgres_sockets)
+
+
+def names_our_valkey() -> bool:
+    """The same for `REDIS_URL`."""
+    external = os.environ.get("REDIS_URL")
+    return not external or unquote(urlsplit(external).path) == str(paths().valkey_socket)
+
+
 def _joined(parts: SplitResult) -> str:
     """Like `urlunsplit`, which forgets the `//` before an empty host."""
     return f"{parts.scheme}://{parts.netloc}{parts.path}" + (f"?{parts.query}" if parts.query else "")

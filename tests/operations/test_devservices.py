@@ -179,7 +179,9 @@ def test_lock_files_of_a_dead_postmaster_whose_pid_lives_on_are_no_obstacle(mach
     machine.report("down")
     lock = machine.state / "postgres" / "data" / "postmaster.pid"
     lock.write_text(f"{os.getpid()}\n{lock.parent}\n1\n5432\n\n\n0 0\n")
-    socket_lock = Path(report["postgres"]["url"].partition("host=")[2]) / ".s.PGSQL.5432.lock"
+    sockets = Path(report["postgres"]["url"].partition("host=")[2])
+    sockets.mkdir(parents=True)
+    socket_lock = sockets / ".s.PGSQL.5432.lock"
     socket_lock.write_text(f"{os.getpid()}\n{lock.parent}\n1\n5432\n")
     assert machine.up()["postgres"]["up"] is True
 
@@ -242,6 +244,13 @@ def test_an_external_service_is_neither_started_nor_ended(machine):
     assert "external, not managed here" in done.stdout
     assert not (machine.state / "postgres" / "data").exists()
     assert machine.report("status")["valkey"]["up"] is True
+
+
+def test_a_url_that_was_made_here_still_names_a_service_of_ours(machine):
+    report = machine.report("status")
+    done = machine.run("up", REDIS_URL=report["valkey"]["url"].replace("db=0", "db=9"))
+    assert "external" not in done.stdout
+    assert machine.report("status")["up"] is True
 
 
 def test_a_place_that_is_not_ours_is_refused(machine, tmp_path):
@@ -326,6 +335,7 @@ def test_root_in_a_directory_that_only_root_may_enter(machines, tmp_path):
     finally:
         machines[0].report("down")
         shutil.rmtree(private)
+        shutil.rmtree(machines[0].state)
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
