@@ -46,7 +46,15 @@ class Lifecycle:
         self._record([(thing.pk, "", thing.state)], at=at, reason=reason, actor=actor, facts=facts)
 
     def move(
-        self, thing: Any, *, to: str, at: datetime, reason: str, actor: str = "", facts: Mapping[str, Any] | None = None, **changes: Any
+        self,
+        thing: Any,
+        *,
+        to: str,
+        at: datetime,
+        reason: str,
+        actor: str = "",
+        facts: Mapping[str, Any] | None = None,
+        **changes: Any,
     ) -> None:
         """
         Move `thing` to the state `to`, set `changes` in the same statement and write the event.
@@ -85,7 +93,9 @@ class Lifecycle:
             by_source.setdefault(thing.state, []).append(thing)
         for source, group in by_source.items():
             keys = [thing.pk for thing in group]
-            rows = type(group[0])._default_manager.filter(pk__in=keys, state=source).update(state=to, **changes)
+            rows = (
+                type(group[0])._default_manager.filter(pk__in=keys, state=source).update(state=to, **changes)
+            )
             if rows != len(keys):
                 raise StaleState(f"{self.name}: {len(keys) - rows} of {len(keys)} are no longer {source}")
         self._record([(t.pk, t.state, to) for t in things], at=at, reason=reason, actor=actor, facts={})
@@ -94,7 +104,13 @@ class Lifecycle:
         return things
 
     def _record(
-        self, rows: list[tuple[Any, str, str]], *, at: datetime, reason: str, actor: str, facts: Mapping[str, Any]
+        self,
+        rows: list[tuple[Any, str, str]],
+        *,
+        at: datetime,
+        reason: str,
+        actor: str,
+        facts: Mapping[str, Any],
     ) -> None:
         self.event._default_manager.bulk_create(
             self.event(

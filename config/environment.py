@@ -72,7 +72,9 @@ def secret(name: str, *, development: str, production: bool) -> str:
     if value:
         return value
     if production:
-        raise ImproperlyConfigured(f"{name} is not set; production needs its own secret (50 random characters)")
+        raise ImproperlyConfigured(
+            f"{name} is not set; production needs its own secret (50 random characters)"
+        )
     return development
 
 

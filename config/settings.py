@@ -19,17 +19,21 @@ from operations import devservices
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# -- where we run ---------------------------------------------------------------------------------------------
+# -- where we run ---------------------------------------------------------------------------------
 ENVIRONMENT = env.text("KAIPIAO_ENV", "development")
 PRODUCTION = ENVIRONMENT == "production"
 DEBUG = env.flag("KAIPIAO_DEBUG", False)
 PUBLIC_URL = env.text("KAIPIAO_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
-ALLOWED_HOSTS = env.words("KAIPIAO_ALLOWED_HOSTS", [] if PRODUCTION else ["127.0.0.1", "localhost", "[::1]", "testserver"])
+ALLOWED_HOSTS = env.words(
+    "KAIPIAO_ALLOWED_HOSTS", [] if PRODUCTION else ["127.0.0.1", "localhost", "[::1]", "testserver"]
+)
 CSRF_TRUSTED_ORIGINS = env.words("KAIPIAO_TRUSTED_ORIGINS", [PUBLIC_URL])
 
-# -- secrets ----------------------------------------------------------------------------------------------------
+# -- secrets ----------------------------------------------------------------------------------------
 SECRET_KEY = env.secret(
-    "KAIPIAO_SECRET_KEY", development="development-only-secret-key-of-kaipiao-never-for-production-0", production=PRODUCTION
+    "KAIPIAO_SECRET_KEY",
+    development="development-only-secret-key-of-kaipiao-never-for-production-0",
+    production=PRODUCTION,
 )
 SECRET_KEY_FALLBACKS = env.words("KAIPIAO_SECRET_KEY_FALLBACKS")
 # 32 bytes, hex: encrypts personal data at rest (basis.sealed). Several, newest first, allow rotation.
@@ -39,7 +43,7 @@ DATA_KEYS = env.words("KAIPIAO_DATA_KEYS") or [
 # Ed25519 private key, 32 bytes hex: signs the tickets' QR payload.
 TICKET_KEY = env.secret("KAIPIAO_TICKET_KEY", development="17" * 32, production=PRODUCTION)
 
-# -- apps ---------------------------------------------------------------------------------------------------------
+# -- apps ---------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "unfold",
     "django.contrib.admin",
@@ -97,7 +101,7 @@ TEMPLATES: list[dict[str, Any]] = [
     },
 ]
 
-# -- Postgres decides ---------------------------------------------------------------------------------------------
+# -- Postgres decides ---------------------------------------------------------------------------------
 DATABASE_URL = env.text("DATABASE_URL") or devservices.database_url()
 DATABASES: dict[str, dict[str, Any]] = {"default": env.database(DATABASE_URL)}
 DATABASES["default"] |= {
@@ -114,7 +118,7 @@ DATABASES["default"] |= {
     },
 }
 
-# -- Redis accelerates --------------------------------------------------------------------------------------------
+# -- Redis accelerates --------------------------------------------------------------------------------
 REDIS_URL = env.text("REDIS_URL") or devservices.redis_url()
 REDIS_TIMEOUT_S = env.number("REDIS_TIMEOUT_S", default=0.5, low=0.05, high=10)
 CACHES = {
@@ -136,7 +140,7 @@ SESSION_COOKIE_AGE = 14 * 24 * 3600
 RATELIMIT_FAIL_OPEN = False
 SILENCED_SYSTEM_CHECKS: list[str] = []
 
-# -- Celery ---------------------------------------------------------------------------------------------------------
+# -- Celery ---------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = env.text("CELERY_BROKER_URL") or (
     "redis+socket://" + REDIS_URL.removeprefix("unix://").replace("?db=", "?virtual_host=")
     if REDIS_URL.startswith("unix://")
@@ -154,7 +158,11 @@ CELERY_TASK_ROUTES = {
 }
 CELERY_TASK_TIME_LIMIT = 120
 CELERY_TASK_SOFT_TIME_LIMIT = 100
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 180, "socket_timeout": 5, "socket_connect_timeout": 2}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 180,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "Asia/Shanghai"
 BEAT_TICK_S = env.number("KAIPIAO_BEAT_TICK_S", default=2.0, low=0.2, high=60)
@@ -165,28 +173,44 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": BEAT_TICK_S,
         "options": {"expires": 10},
     },
-    "drain the outbox": {"task": "payments.tasks.drain_outbox", "schedule": BEAT_TICK_S, "options": {"expires": 10}},
-    "expire orders": {"task": "ticketing.tasks.expire_orders", "schedule": BEAT_TICK_S, "options": {"expires": 10}},
-    "fold hot accounts": {"task": "payments.tasks.fold_hot_accounts", "schedule": 60.0, "options": {"expires": 60}},
-    "close overdue top-ups": {"task": "payments.tasks.close_overdue_topups", "schedule": 30.0, "options": {"expires": 30}},
+    "drain the outbox": {
+        "task": "payments.tasks.drain_outbox",
+        "schedule": BEAT_TICK_S,
+        "options": {"expires": 10},
+    },
+    "expire orders": {
+        "task": "ticketing.tasks.expire_orders",
+        "schedule": BEAT_TICK_S,
+        "options": {"expires": 10},
+    },
+    "fold hot accounts": {
+        "task": "payments.tasks.fold_hot_accounts",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "close overdue top-ups": {
+        "task": "payments.tasks.close_overdue_topups",
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
     "forget old idempotency keys": {"task": "payments.tasks.forget_old_keys", "schedule": 3600.0},
 }
 
-# -- the sale ---------------------------------------------------------------------------------------------------------
+# -- the sale ---------------------------------------------------------------------------------------------
 ORDER_HOLD = timedelta(seconds=env.integer("ORDER_HOLD_SECONDS", default=900, low=2, high=7200))
 # A payment in flight prolongs the hold, never past this long after the order was placed.
 ORDER_HOLD_LIMIT = timedelta(seconds=env.integer("ORDER_HOLD_LIMIT_SECONDS", default=1500, low=2, high=14400))
 PAYMENT_WINDOW = timedelta(seconds=env.integer("PAYMENT_WINDOW_SECONDS", default=300, low=2, high=7200))
 ORDER_QUANTITY_MAX = env.integer("ORDER_QUANTITY_MAX", default=6, low=1, high=20)
 
-# -- asking, repeating, giving up (seconds between tries; the last one repeats) --------------------------------------
+# -- asking, repeating, giving up (seconds between tries; the last one repeats) --------------------------
 PAYMENT_QUERY_SCHEDULE_S = env.numbers("PAYMENT_QUERY_SCHEDULE_S", (5, 10, 20, 30, 60, 60, 120, 300, 600))
 REFUND_SCHEDULE_S = env.numbers("REFUND_SCHEDULE_S", (3, 10, 30, 60, 120, 300, 600, 1800, 3600))
 OUTBOX_LEASE = timedelta(seconds=env.integer("OUTBOX_LEASE_SECONDS", default=30, low=2, high=600))
 IDEMPOTENCY_LEASE = timedelta(seconds=env.integer("IDEMPOTENCY_LEASE_SECONDS", default=30, low=1, high=600))
 IDEMPOTENCY_KEEP = timedelta(hours=env.integer("IDEMPOTENCY_KEEP_HOURS", default=48, low=24, high=8760))
 
-# -- channels -----------------------------------------------------------------------------------------------------------
+# -- channels -----------------------------------------------------------------------------------------------
 # In development the channels are the sandbox's, with the keys that it made; in production they come from the
 # environment, and a channel without its credentials is not offered.
 SANDBOX_URL = "" if PRODUCTION else env.text("KAIPIAO_SANDBOX_URL", "http://127.0.0.1:8900").rstrip("/")
@@ -211,7 +235,7 @@ WECHAT = {
     "platform_keys": dict(pair.split("=", 1) for pair in env.words("WECHAT_PLATFORM_KEYS")),
 }
 
-# -- REST -----------------------------------------------------------------------------------------------------------
+# -- REST -----------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "accounts.tokens.TokenAuthentication",
@@ -238,7 +262,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
 }
 
-# -- languages and time -----------------------------------------------------------------------------------------------
+# -- languages and time -----------------------------------------------------------------------------------
 LANGUAGE_CODE = "zh-hans"
 LANGUAGES = [("zh-hans", "简体中文"), ("en", "English")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
@@ -246,7 +270,7 @@ USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "Asia/Shanghai"
 
-# -- static files --------------------------------------------------------------------------------------------------------
+# -- static files --------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.text("KAIPIAO_STATIC_ROOT") or BASE_DIR / "staticfiles")
 STATICFILES_DIRS = [BASE_DIR / "static"]
@@ -261,7 +285,7 @@ STORAGES = {
     },
 }
 
-# -- security: deny first -----------------------------------------------------------------------------------------------
+# -- security: deny first -----------------------------------------------------------------------------------
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -273,7 +297,9 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 SECURE_SSL_REDIRECT = env.flag("KAIPIAO_SSL_REDIRECT", PRODUCTION)
 SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
-SECURE_HSTS_SECONDS = env.integer("KAIPIAO_HSTS_SECONDS", default=31_536_000 if PRODUCTION else 0, low=0, high=63_072_000)
+SECURE_HSTS_SECONDS = env.integer(
+    "KAIPIAO_HSTS_SECONDS", default=31_536_000 if PRODUCTION else 0, low=0, high=63_072_000
+)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
 SECURE_HSTS_PRELOAD = PRODUCTION
 SECURE_REFERRER_POLICY = "same-origin"

@@ -2,8 +2,8 @@
 Chase a payment until its channel has answered for good. One outbox message per payment does it all.
 
 Only a channel's answer ends a payment: paid, refused, or closed. Time alone never does; when the deadline of a trade
-has passed, the channel is asked to close it and its answer counts. An unwanted payment (the buyer chose another channel,
-the order closed) is closed at its channel first thing, and "already paid" is the success it is.
+has passed, the channel is asked to close it and its answer counts. An unwanted payment (the buyer chose another
+channel, the order closed) is closed at its channel first thing, and "already paid" is the success it is.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ ABSENT_GRACE = timedelta(seconds=60)
 def schedule(payment: Payment, *, now: datetime) -> None:
     """Commit the safety net with the payment: ask the channel, whatever happens to us."""
     due_at = now + timedelta(seconds=settings.PAYMENT_QUERY_SCHEDULE_S[0])
-    outbox.put("payment.chase", key=f"chase:{payment.number}", payload={"payment": payment.number}, due_at=due_at, now=now)
+    outbox.put(
+        "payment.chase",
+        key=f"chase:{payment.number}",
+        payload={"payment": payment.number},
+        due_at=due_at,
+        now=now,
+    )
 
 
 @outbox.handles("payment.chase")
@@ -109,5 +115,7 @@ def note_unknown(number: str, *, reason: str, now: datetime) -> None:
 def live_of(kind: str, number: str) -> list[Payment]:
     """The payments of a purchase that may still take money, oldest first."""
     return list(
-        Payment.objects.filter(purchase_kind=kind, purchase_number=number, state__in=LIVE_STATES).order_by("pk")
+        Payment.objects.filter(purchase_kind=kind, purchase_number=number, state__in=LIVE_STATES).order_by(
+            "pk"
+        )
     )

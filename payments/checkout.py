@@ -5,7 +5,7 @@ The buyer presses Pay. Whatever happens, a thousand presses are one payment and 
 2. `pay` burns it and records the payment and its safety net, in one transaction; the wallet is paid right there.
 3. Only then is the channel called, outside any transaction. A crash after 2 leaves a payment that the outbox chases.
 
-Choosing another channel closes the earlier trade at its channel first; if that turns out to be paid, that is the answer.
+Choosing another channel closes the earlier trade at its channel first; if that turns out paid, that is the answer.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ def _claim(kind: str, number: str, quote: Quote, *, serial: int) -> payment_toke
 def _to_resume(tries: list[Payment]) -> Payment | None:
     won = [payment for payment in tries if payment.outcome == Outcome.WON]
     live = [payment for payment in tries if payment.live and payment.superseded_at is None]
-    return (won or live or [None])[-1]
+    found = won or live
+    return found[-1] if found else None
 
 
 def _wanted(kind: str, number: str) -> Payment | None:
@@ -173,7 +174,11 @@ def _record(
         quote = handler.quote_locked(purchase, now=now)
         payment_number = numbers.new_number(numbers.PAYMENT, now)
         payment_tokens.burn(
-            nonce=nonce, subject=f"{kind}:{number}", buyer_id=quote.buyer_id, payment_number=payment_number, now=now
+            nonce=nonce,
+            subject=f"{kind}:{number}",
+            buyer_id=quote.buyer_id,
+            payment_number=payment_number,
+            now=now,
         )
         if quote.refusal:
             raise NotPayable(quote.refusal)
@@ -197,7 +202,9 @@ def _record(
             _pay_from_wallet(payment, purchase, handler, now=now)
         else:
             asking.schedule(payment, now=now)
-            handler.payment_started(purchase, payment_number=payment.number, expires_at=payment.expires_at, now=now)
+            handler.payment_started(
+                purchase, payment_number=payment.number, expires_at=payment.expires_at, now=now
+            )
     return payment
 
 
@@ -205,10 +212,14 @@ def _pay_from_wallet(payment: Payment, purchase: object, handler: PurchaseHandle
     paid = Paid(payment.number, payment.amount_minor, payment.currency, now)
     try:
         with transaction.atomic():
-            settle.settle_locked(payment, purchase=purchase, handler=handler, paid=paid, source="wallet", now=now)
+            settle.settle_locked(
+                payment, purchase=purchase, handler=handler, paid=paid, source="wallet", now=now
+            )
     except money.InsufficientFunds:
         payment.refresh_from_db()  # the savepoint took the success back
-        PAYMENT_LIFECYCLE.move(payment, to=PaymentState.FAILED, at=now, reason="wallet", refusal="insufficient_funds")
+        PAYMENT_LIFECYCLE.move(
+            payment, to=PaymentState.FAILED, at=now, reason="wallet", refusal="insufficient_funds"
+        )
 
 
 def _call_was_lost(payment: Payment, *, now: datetime) -> bool:

@@ -66,7 +66,9 @@ class Payment(models.Model):
         verbose_name_plural = _("payments")
         indexes = [
             models.Index(fields=["purchase_number", "purchase_kind"], name="payments_payment_purchase"),
-            models.Index(fields=["created_at"], name="payments_payment_live", condition=Q(state__in=LIVE_STATES)),
+            models.Index(
+                fields=["created_at"], name="payments_payment_live", condition=Q(state__in=LIVE_STATES)
+            ),
         ]
         constraints = [
             models.CheckConstraint(name="payments_payment_amount_positive", condition=Q(amount_minor__gt=0)),

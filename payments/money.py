@@ -20,7 +20,14 @@ from wallet import folding, ledger
 from wallet.ledger import Entry, InsufficientFunds, Line
 from wallet.models import AccountKind
 
-__all__ = ["InsufficientFunds", "book_refund_done", "book_refund_requested", "book_success", "fold", "take_from_wallet"]
+__all__ = [
+    "InsufficientFunds",
+    "book_refund_done",
+    "book_refund_requested",
+    "book_success",
+    "fold",
+    "take_from_wallet",
+]
 
 fold = folding.fold
 
@@ -48,7 +55,13 @@ def buyer_bonus(buyer_id: int, currency: str) -> str:
 
 def open_system_accounts(*, channels: list[str], currency: str, now: datetime) -> None:
     """Open the accounts that every sale posts to. Repeatable."""
-    for kind in (AccountKind.GUARANTEE, AccountKind.SUSPENSE, AccountKind.FEE, AccountKind.PROMOTION, AccountKind.OPENING):
+    for kind in (
+        AccountKind.GUARANTEE,
+        AccountKind.SUSPENSE,
+        AccountKind.FEE,
+        AccountKind.PROMOTION,
+        AccountKind.OPENING,
+    ):
         ledger.open_accounts(kind, [""], now=now, currency=currency)
     ledger.open_accounts(AccountKind.CLEARING, channels, now=now, currency=currency)
 
@@ -61,8 +74,15 @@ def open_buyer_accounts(buyer_ids: list[int], *, currency: str, now: datetime) -
 
 def book_success(payment: Payment, *, credit: str, at: datetime) -> None:
     """A channel took the buyer's money: it owes us that much more."""
-    debit = clearing(payment.channel, payment.currency)
-    _post(f"pay:{payment.number}", "payment", payment.purchase_number, debit, credit, payment.amount_minor, at)
+    _post(
+        key=f"pay:{payment.number}",
+        kind="payment",
+        of=payment,
+        debit=clearing(payment.channel, payment.currency),
+        credit=credit,
+        amount_minor=payment.amount_minor,
+        at=at,
+    )
 
 
 def take_from_wallet(payment: Payment, *, credit: str, at: datetime) -> None:
@@ -71,7 +91,10 @@ def take_from_wallet(payment: Payment, *, credit: str, at: datetime) -> None:
 
     :raises InsufficientFunds: bonus and cash together are too little; nothing is booked
     """
-    bonus, cash = buyer_bonus(payment.buyer_id, payment.currency), buyer_cash(payment.buyer_id, payment.currency)
+    bonus, cash = (
+        buyer_bonus(payment.buyer_id, payment.currency),
+        buyer_cash(payment.buyer_id, payment.currency),
+    )
     accounts = ledger.lock_accounts([bonus, cash])
     has_bonus = accounts[bonus].available_minor if bonus in accounts else 0
     has_cash = accounts[cash].available_minor if cash in accounts else 0
@@ -89,15 +112,17 @@ def book_refund_requested(refund: Refund, *, at: datetime) -> None:
     payment = refund.payment
     if payment.outcome != Outcome.WON:
         return
-    credited = next(line.account for line in ledger.lines_of(f"pay:{payment.number}") if line.amount_minor > 0)
+    credited = next(
+        line.account for line in ledger.lines_of(f"pay:{payment.number}") if line.amount_minor > 0
+    )
     _post(
-        f"refund-requested:{refund.number}",
-        "refund_requested",
-        payment.purchase_number,
-        credited,
-        suspense(refund.currency),
-        refund.amount_minor,
-        at,
+        key=f"refund-requested:{refund.number}",
+        kind="refund_requested",
+        of=payment,
+        debit=credited,
+        credit=suspense(refund.currency),
+        amount_minor=refund.amount_minor,
+        at=at,
     )
 
 
@@ -107,7 +132,8 @@ def book_refund_done(refund: Refund, *, at: datetime) -> None:
     key, source = f"refund:{refund.number}", suspense(refund.currency)
     if payment.channel != ChannelCode.WALLET:
         target = clearing(payment.channel, payment.currency)
-        _post(key, "refund", payment.purchase_number, source, target, refund.amount_minor, at)
+        amount = refund.amount_minor
+        _post(key=key, kind="refund", of=payment, debit=source, credit=target, amount_minor=amount, at=at)
         return
     back = _split_as_taken(payment, refund.amount_minor)
     lines = (Line(source, -refund.amount_minor), *back)
@@ -116,7 +142,11 @@ def book_refund_done(refund: Refund, *, at: datetime) -> None:
 
 def _split_as_taken(payment: Payment, amount_minor: int) -> list[Line]:
     """Give cash back first, then bonus, each no more than was taken; a full refund is the exact mirror."""
-    taken = {line.account: -line.amount_minor for line in ledger.lines_of(f"pay:{payment.number}") if line.amount_minor < 0}
+    taken = {
+        line.account: -line.amount_minor
+        for line in ledger.lines_of(f"pay:{payment.number}")
+        if line.amount_minor < 0
+    }
     back: list[Line] = []
     for account in sorted(taken, key=lambda code: code.startswith(AccountKind.BUYER_BONUS)):
         part = min(taken[account], amount_minor)
@@ -126,5 +156,8 @@ def _split_as_taken(payment: Payment, amount_minor: int) -> list[Line]:
     return back
 
 
-def _post(key: str, kind: str, reference: str, debit: str, credit: str, amount_minor: int, at: datetime) -> None:
-    ledger.post(Entry(key, kind, reference, (Line(debit, -amount_minor), Line(credit, amount_minor))), at=at)
+def _post(
+    *, key: str, kind: str, of: Payment, debit: str, credit: str, amount_minor: int, at: datetime
+) -> None:
+    lines = (Line(debit, -amount_minor), Line(credit, amount_minor))
+    ledger.post(Entry(key, kind, of.purchase_number, lines), at=at)

@@ -19,13 +19,21 @@ from django.db.models import F
 
 from payments import asking, outbox, refunds, settle
 from payments.channels import registry
-from payments.channels.port import Closed, Declined, Notice, NotifyRefused, Paid, Refunded, Reply
+from payments.channels.port import Declined, Notice, NotifyRefused, Paid, Refunded, Reply
 from payments.models import Notification, Payment, PaymentState, Refund, Verdict
 
 log = logging.getLogger(__name__)
 
 KEPT_REFUSED_BODY = 4096
-KEPT_HEADERS = ("content-type", "user-agent", "x-request-id", "wechatpay-serial", "wechatpay-timestamp", "wechatpay-nonce", "wechatpay-signature")
+KEPT_HEADERS = (
+    "content-type",
+    "user-agent",
+    "x-request-id",
+    "wechatpay-serial",
+    "wechatpay-timestamp",
+    "wechatpay-nonce",
+    "wechatpay-signature",
+)
 
 
 def receive(*, channel: str, headers: Mapping[str, str], body: bytes, now: datetime) -> Reply:
@@ -72,14 +80,25 @@ def _store(channel: str, notice: Notice, headers: dict[str, str], body: bytes, n
         if stored.received_at != now:
             Notification.objects.filter(pk=stored.pk).update(repeats=F("repeats") + 1)
             return
-        outbox.put("notify.apply", key=f"notify:{stored.pk}", payload={"notification": stored.pk}, due_at=now, now=now)
+        outbox.put(
+            "notify.apply",
+            key=f"notify:{stored.pk}",
+            payload={"notification": stored.pk},
+            due_at=now,
+            now=now,
+        )
 
 
 def _facts(notice: Notice) -> dict[str, Any]:
     what = notice.payment or notice.refund
-    facts = {
-        name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(what).items()
-    } if what else {}
+    facts = (
+        {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in asdict(what).items()
+        }
+        if what
+        else {}
+    )
     return {"what": type(what).__name__ if what else "", "refund_number": notice.refund_number, **facts}
 
 
@@ -109,7 +128,13 @@ def _apply(row: Notification, *, now: datetime) -> None:
             paid = Paid(facts["channel_reference"], facts["amount_minor"], facts["currency"], paid_at)
             settle.apply_success(payment_number=payment.number, paid=paid, source="notify", now=now)
         case "Closed":
-            asking.end(payment.number, to=PaymentState.CLOSED, reason="notify", refusal=facts.get("code", ""), now=now)
+            asking.end(
+                payment.number,
+                to=PaymentState.CLOSED,
+                reason="notify",
+                refusal=facts.get("code", ""),
+                now=now,
+            )
         case "Refunded":
             done_at = datetime.fromisoformat(facts["refunded_at"])
             done = Refunded(facts["channel_reference"], facts["amount_minor"], done_at)

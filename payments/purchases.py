@@ -62,7 +62,9 @@ class PurchaseHandler(Protocol):
 
     def quote_locked(self, purchase: object, *, now: datetime) -> Quote: ...
 
-    def payment_started(self, purchase: object, *, payment_number: str, expires_at: datetime, now: datetime) -> None:
+    def payment_started(
+        self, purchase: object, *, payment_number: str, expires_at: datetime, now: datetime
+    ) -> None:
         """A payment is in flight; the handler may prolong what it holds, within its own bound."""
         ...
 

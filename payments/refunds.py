@@ -61,7 +61,9 @@ def request(
     )
     REFUND_LIFECYCLE.begin(refund, at=now, reason=reason, actor=actor)
     money.book_refund_requested(refund, at=now)
-    outbox.put("refund.drive", key=f"refund:{refund.number}", payload={"refund": refund.number}, due_at=now, now=now)
+    outbox.put(
+        "refund.drive", key=f"refund:{refund.number}", payload={"refund": refund.number}, due_at=now, now=now
+    )
     return refund
 
 
@@ -104,8 +106,12 @@ def apply_answer(refund: Refund, answer: RefundQueryResult, *, now: datetime) ->
     match answer:
         case Refunded(reference, amount_minor, refunded_at):
             if amount_minor != refund.amount_minor:
-                raise NotRefundable(f"{refund.number}: the channel refunded {amount_minor}, not {refund.amount_minor}")
-            finish(refund_number=refund.number, reference=reference, reason="channel", at=refunded_at, now=now)
+                raise NotRefundable(
+                    f"{refund.number}: the channel refunded {amount_minor}, not {refund.amount_minor}"
+                )
+            finish(
+                refund_number=refund.number, reference=reference, reason="channel", at=refunded_at, now=now
+            )
         case RefundAccepted() | RefundAbsent() | Unknown():
             _note(refund, RefundState.PROCESSING, getattr(answer, "reason", "") or "accepted", now)
         case Declined(code, _):
@@ -123,7 +129,11 @@ def _note(refund: Refund, to: RefundState, reason: str, now: datetime) -> None:
 
 
 def lock_refund(number: str) -> Refund:
-    return Refund.objects.select_for_update(of=("self",), no_key=True).select_related("payment").get(number=number)
+    return (
+        Refund.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("payment")
+        .get(number=number)
+    )
 
 
 def finish(*, refund_number: str, reference: str, reason: str, at: datetime, now: datetime) -> None:
@@ -136,7 +146,13 @@ def finish(*, refund_number: str, reference: str, reason: str, at: datetime, now
         if refund.state == RefundState.SUCCEEDED:
             return
         REFUND_LIFECYCLE.move(
-            refund, to=RefundState.SUCCEEDED, at=now, reason=reason, refunded_at=at, channel_reference=reference, refusal=""
+            refund,
+            to=RefundState.SUCCEEDED,
+            at=now,
+            reason=reason,
+            refunded_at=at,
+            channel_reference=reference,
+            refusal="",
         )
         money.book_refund_done(refund, at=now)
         if refund.payment.outcome == Outcome.WON and _refunded_in_full(refund.payment):
@@ -144,5 +160,7 @@ def finish(*, refund_number: str, reference: str, reason: str, at: datetime, now
 
 
 def _refunded_in_full(payment: Payment) -> bool:
-    done = Refund.objects.filter(payment=payment, state=RefundState.SUCCEEDED).aggregate(total=Sum("amount_minor"))
+    done = Refund.objects.filter(payment=payment, state=RefundState.SUCCEEDED).aggregate(
+        total=Sum("amount_minor")
+    )
     return bool(done["total"] == payment.amount_minor)

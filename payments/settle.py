@@ -38,7 +38,9 @@ def apply_success(*, payment_number: str, paid: Paid, source: str, now: datetime
         if payment.state == PaymentState.SUCCEEDED:
             return payment
         if (paid.amount_minor, paid.currency) != (payment.amount_minor, payment.currency):
-            raise AmountDiffers(f"{paid.amount_minor} {paid.currency}, wanted {payment.amount_minor} {payment.currency}")
+            raise AmountDiffers(
+                f"{paid.amount_minor} {paid.currency}, wanted {payment.amount_minor} {payment.currency}"
+            )
         settle_locked(payment, purchase=purchase, handler=handler, paid=paid, source=source, now=now)
         return payment
 
@@ -68,7 +70,13 @@ def settle_locked(
     else:
         money.book_success(payment, credit=credit, at=now)
     if isinstance(verdict, Surplus):
-        refunds.request(payment, amount_minor=payment.amount_minor, reason=verdict.reason, key=f"surplus:{payment.number}", now=now)
+        refunds.request(
+            payment,
+            amount_minor=payment.amount_minor,
+            reason=verdict.reason,
+            key=f"surplus:{payment.number}",
+            now=now,
+        )
     else:
         supersede_others(payment, now=now)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
@@ -37,11 +39,9 @@ def drain_outbox(**_from_newer_senders: object) -> int:
 
 def _drain(lane: str) -> int:
     """Handle due messages until none is left or the task's share is done."""
-    try:
+    with contextlib.suppress(fast.FastStoreAway):
         # Before the first look: a message committed after it nudges again.
         fast.store().delete(_nudged(lane))
-    except fast.FastStoreAway:
-        pass
     handled = 0
     for _ in range(BATCHES_A_TASK):
         done = outbox.drain(clock=timezone.now, lane=lane, limit=BATCH)

@@ -40,7 +40,9 @@ class TopUpHandler:
             refusal=refusal,
         )
 
-    def payment_started(self, purchase: object, *, payment_number: str, expires_at: datetime, now: datetime) -> None:
+    def payment_started(
+        self, purchase: object, *, payment_number: str, expires_at: datetime, now: datetime
+    ) -> None:
         return
 
     def payment_ended(self, purchase: object, *, payment_number: str, now: datetime) -> None:

@@ -21,4 +21,6 @@ def take_notification(request: HttpRequest, channel: str) -> HttpResponse:
         )
     except registry.NoSuchChannel:
         raise Http404 from None
-    return HttpResponse(reply.body, status=reply.status, content_type=reply.content_type, headers=dict(reply.headers))
+    return HttpResponse(
+        reply.body, status=reply.status, content_type=reply.content_type, headers=dict(reply.headers)
+    )

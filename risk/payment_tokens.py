@@ -55,7 +55,13 @@ class Claim:
 
 def issue(claim: Claim, *, now: datetime) -> str:
     """A token for `claim`; issuing it again for the same claim gives a token with the same nonce."""
-    body = {"b": claim.buyer_id, "s": claim.subject, "a": claim.amount_minor, "n": claim.serial, "e": _until(now)}
+    body = {
+        "b": claim.buyer_id,
+        "s": claim.subject,
+        "a": claim.amount_minor,
+        "n": claim.serial,
+        "e": _until(now),
+    }
     packed = _pack(json.dumps(body, separators=(",", ":")).encode())
     return f"{packed}.{_pack(_mac('sign', packed)[:18])}"
 

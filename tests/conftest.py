@@ -91,7 +91,9 @@ def buyer(db: None, clock: Clock) -> Callable[..., object]:
     from wallet.models import AccountKind
 
     def make(handle: str, cash: int = 0, bonus: int = 0) -> User:
-        user = User.objects.filter(handle=handle).first() or User.objects.create_user(handle, "a long enough password")
+        user = User.objects.filter(handle=handle).first() or User.objects.create_user(
+            handle, "a long enough password"
+        )
         now = clock()
         money.open_system_accounts(channels=["wallet", "alipay", "wechat"], currency="CNY", now=now)
         money.open_buyer_accounts([user.pk], currency="CNY", now=now)

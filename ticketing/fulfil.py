@@ -52,7 +52,9 @@ class OrderHandler:
             refusal=refusal,
         )
 
-    def payment_started(self, purchase: object, *, payment_number: str, expires_at: datetime, now: datetime) -> None:
+    def payment_started(
+        self, purchase: object, *, payment_number: str, expires_at: datetime, now: datetime
+    ) -> None:
         order = cast(Order, purchase)
         hold_until = min(order.hold_limit, max(order.hold_until, expires_at))
         if order.state == OrderState.HELD:
@@ -77,7 +79,11 @@ class OrderHandler:
     def settle(self, purchase: object, *, payment_number: str, now: datetime) -> Won | Surplus:
         order = cast(Order, purchase)
         if order.winner:
-            return Won(money.guarantee(order.currency)) if order.winner == payment_number else Surplus("paid_twice")
+            return (
+                Won(money.guarantee(order.currency))
+                if order.winner == payment_number
+                else Surplus("paid_twice")
+            )
         if order.state == OrderState.CANCELLED:
             return Surplus("cancelled")
         if order.open:
@@ -87,7 +93,12 @@ class OrderHandler:
             if not seat_ids:
                 return Surplus("too_late")
         ORDER_LIFECYCLE.move(
-            order, to=OrderState.PAID, at=now, reason=how, facts={"payment": payment_number}, winner=payment_number
+            order,
+            to=OrderState.PAID,
+            at=now,
+            reason=how,
+            facts={"payment": payment_number},
+            winner=payment_number,
         )
         tickets.issue(order, seat_ids, now=now)
         return Won(money.guarantee(order.currency))

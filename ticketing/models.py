@@ -158,8 +158,12 @@ class SalePhase(models.Model):
         verbose_name_plural = _("sale phases")
         ordering = ["opens_at"]
         constraints = [
-            models.CheckConstraint(name="ticketing_salephase_opens_first", condition=Q(closes_at__gt=F("opens_at"))),
-            models.CheckConstraint(name="ticketing_salephase_limit_positive", condition=Q(per_buyer_limit__gt=0)),
+            models.CheckConstraint(
+                name="ticketing_salephase_opens_first", condition=Q(closes_at__gt=F("opens_at"))
+            ),
+            models.CheckConstraint(
+                name="ticketing_salephase_limit_positive", condition=Q(per_buyer_limit__gt=0)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -238,13 +242,17 @@ class Order(models.Model):
         verbose_name = _("order")
         verbose_name_plural = _("orders")
         indexes = [
-            models.Index(fields=["hold_until"], name="ticketing_order_open", condition=Q(state__in=OPEN_ORDER_STATES)),
+            models.Index(
+                fields=["hold_until"], name="ticketing_order_open", condition=Q(state__in=OPEN_ORDER_STATES)
+            ),
             models.Index(fields=["buyer", "-id"], name="ticketing_order_buyer"),
             models.Index(fields=["show", "state"], name="ticketing_order_show_state"),
         ]
         constraints = [
             models.UniqueConstraint(name="ticketing_order_one_per_key", fields=["buyer", "client_key"]),
-            models.UniqueConstraint(name="ticketing_order_winner_once", fields=["winner"], condition=~Q(winner="")),
+            models.UniqueConstraint(
+                name="ticketing_order_winner_once", fields=["winner"], condition=~Q(winner="")
+            ),
             models.CheckConstraint(name="ticketing_order_quantity_positive", condition=Q(quantity__gt=0)),
             models.CheckConstraint(
                 name="ticketing_order_winner_means_paid",
@@ -298,7 +306,7 @@ class SeatState(models.TextChoices):
 
 
 class Seat(models.Model):
-    """One seat of one show. `row_rank` and `position` repeat the row's, so that the best free seats are an index away."""
+    """One seat of one show. `row_rank` and `position` repeat the row's: the best free seats are an index away."""
 
     show = models.ForeignKey(Show, on_delete=models.PROTECT, related_name="seats", db_index=False)
     tier = models.ForeignKey(PriceTier, on_delete=models.PROTECT, related_name="seats", db_index=False)
@@ -307,14 +315,18 @@ class Seat(models.Model):
     position = models.IntegerField()
     label = models.CharField(max_length=8)
     state = models.CharField(max_length=1, choices=SeatState, default=SeatState.FREE)
-    order = models.ForeignKey(Order, null=True, blank=True, on_delete=models.PROTECT, related_name="held_seats")
+    order = models.ForeignKey(
+        Order, null=True, blank=True, on_delete=models.PROTECT, related_name="held_seats"
+    )
 
     class Meta:
         verbose_name = _("seat")
         verbose_name_plural = _("seats")
         indexes = [
             models.Index(
-                fields=["tier", "row_rank", "row", "position"], name="ticketing_seat_free", condition=Q(state="F")
+                fields=["tier", "row_rank", "row", "position"],
+                name="ticketing_seat_free",
+                condition=Q(state="F"),
             ),
             models.Index(fields=["tier", "state"], name="ticketing_seat_tier_state"),
         ]

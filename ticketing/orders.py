@@ -1,7 +1,7 @@
 """
 Placing and ending orders. An order holds its seats from the first moment, and every end of it frees them.
 
-Lock order (docs/locks.md): the order, or the tier for an order that does not exist yet; then the payment; then accounts.
+Locks (docs/locks.md): the order, or the tier for an order that does not exist yet; then the payment; then accounts.
 """
 
 from __future__ import annotations

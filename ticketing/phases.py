@@ -78,7 +78,9 @@ def take_allowance(phase: SalePhase, buyer_id: int, quantity: int) -> None:
     """
     if quantity <= phase.per_buyer_limit:
         with connection.cursor() as cursor:
-            cursor.execute(TAKE, {"phase": phase.pk, "buyer": buyer_id, "n": quantity, "limit": phase.per_buyer_limit})
+            cursor.execute(
+                TAKE, {"phase": phase.pk, "buyer": buyer_id, "n": quantity, "limit": phase.per_buyer_limit}
+            )
             if cursor.rowcount == 1:
                 return
     raise LimitReached(phase.per_buyer_limit, phase.per_buyer_limit - taken(phase.pk, buyer_id))
@@ -87,7 +89,10 @@ def take_allowance(phase: SalePhase, buyer_id: int, quantity: int) -> None:
 def taken(phase_id: int, buyer_id: int) -> int:
     """How many seats the buyer has in live orders of the phase."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT taken FROM ticketing_allowance WHERE phase_id = %s AND buyer_id = %s", [phase_id, buyer_id])
+        cursor.execute(
+            "SELECT taken FROM ticketing_allowance WHERE phase_id = %s AND buyer_id = %s",
+            [phase_id, buyer_id],
+        )
         row = cursor.fetchone()
     return row[0] if row else 0
 

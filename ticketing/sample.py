@@ -92,7 +92,9 @@ def _venue(rows_per_section: int | None) -> Venue:
 
 
 def _sections(venue: Venue, rows_per_section: int | None) -> None:
-    sections, rows, rank = [], [], 0
+    sections: list[Section] = []
+    rows: list[Row] = []
+    rank = 0
     for block in BLOCKS:
         made = [
             Section(
@@ -125,7 +127,7 @@ def _show(code: str, venue: Venue, now: datetime) -> Show:
             "name_zh": "星河巡回演唱会",
             "name_en": "River of Stars Tour",
             "about_zh": "三万九千人的夏夜。一人一票，好座优先，未付的座位自动释放。",
-            "about_en": "A summer night for thirty-nine thousand. The best seats first; unpaid seats are released by themselves.",
+            "about_en": "A summer night for thirty-nine thousand. Best seats first; unpaid seats are released.",
             "published": True,
         },
     )
@@ -137,7 +139,15 @@ def _show(code: str, venue: Venue, now: datetime) -> Show:
 
 def _tiers(show: Show) -> dict[str, PriceTier]:
     made = [
-        PriceTier(show=show, code=code, rank=rank, price_minor=price, colour=colour, name_zh=name_zh, name_en=name_en)
+        PriceTier(
+            show=show,
+            code=code,
+            rank=rank,
+            price_minor=price,
+            colour=colour,
+            name_zh=name_zh,
+            name_en=name_en,
+        )
         for rank, (code, (name_zh, name_en, price, colour)) in enumerate(TIERS.items(), start=1)
     ]
     return {tier.code: tier for tier in PriceTier.objects.bulk_create(made)}

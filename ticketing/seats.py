@@ -107,7 +107,11 @@ def _take(seat_ids: list[int], tier_id: int, order_id: int, state: SeatState) ->
 def sell(order_id: int) -> list[int]:
     """The order's held seats are sold; answer their ids."""
     Seat.objects.filter(order_id=order_id, state=SeatState.HELD).update(state=SeatState.SOLD)
-    return list(Seat.objects.filter(order_id=order_id).order_by("row_rank", "row_id", "position").values_list("pk", flat=True))
+    return list(
+        Seat.objects.filter(order_id=order_id)
+        .order_by("row_rank", "row_id", "position")
+        .values_list("pk", flat=True)
+    )
 
 
 def free(order_ids: list[int]) -> int:

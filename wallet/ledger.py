@@ -10,11 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Sum
 
-from wallet.models import BOUNDED_KINDS, Account, AccountFold, AccountKind, Hold, HoldState, JournalEntry, Posting
+from wallet.models import (
+    BOUNDED_KINDS,
+    Account,
+    AccountFold,
+    AccountKind,
+    Hold,
+    HoldState,
+    JournalEntry,
+    Posting,
+)
 from wallet.money import CNY
 
 
@@ -59,7 +69,9 @@ def account_code(kind: AccountKind, owner: str | int = "", currency: str = CNY) 
     return f"{kind}:{owner}:{currency}"
 
 
-def open_accounts(kind: AccountKind, owners: Iterable[str | int], *, now: datetime, currency: str = CNY) -> list[str]:
+def open_accounts(
+    kind: AccountKind, owners: Iterable[str | int], *, now: datetime, currency: str = CNY
+) -> list[str]:
     """Open one account per owner where it is missing, and answer their codes."""
     owners = [str(owner) for owner in owners]
     Account.objects.bulk_create(
@@ -116,7 +128,7 @@ def post_all(entries: Sequence[Entry], *, at: datetime) -> set[str]:
     if not entries:
         return set()
     lines = [(entry.key, line) for entry in entries for line in entry.lines]
-    values = {
+    values: dict[str, Any] = {
         "at": at,
         "keys": [entry.key for entry in entries],
         "kinds": [entry.kind for entry in entries],
@@ -161,7 +173,9 @@ def _meaning(error: IntegrityError) -> Exception:
 
 def _check_same(entries: Sequence[Entry]) -> None:
     found: dict[str, list[tuple[str, int]]] = {entry.key: [] for entry in entries}
-    rows = Posting.objects.filter(entry__key__in=list(found)).values_list("entry__key", "account__code", "amount_minor")
+    rows = Posting.objects.filter(entry__key__in=list(found)).values_list(
+        "entry__key", "account__code", "amount_minor"
+    )
     for key, code, amount in rows:
         found[key].append((code, amount))
     for entry in entries:
@@ -205,7 +219,11 @@ def balance(code: str) -> int:
 
 def lock_accounts(codes: Iterable[str]) -> dict[str, Account]:
     """Lock accounts in the order of their ids and answer them by code."""
-    rows = Account.objects.select_for_update(of=("self",), no_key=True).filter(code__in=list(codes)).order_by("pk")
+    rows = (
+        Account.objects.select_for_update(of=("self",), no_key=True)
+        .filter(code__in=list(codes))
+        .order_by("pk")
+    )
     return {account.code: account for account in rows}
 
 
@@ -222,12 +240,18 @@ def reserve(*, key: str, account: str, amount_minor: int, reference: str, now: d
             raise KeyReused(key)
         return known
     taken = Account.objects.filter(
-        code=account, floor_minor__isnull=False, balance_minor__gte=F("floor_minor") + F("held_minor") + amount_minor
+        code=account,
+        floor_minor__isnull=False,
+        balance_minor__gte=F("floor_minor") + F("held_minor") + amount_minor,
     ).update(held_minor=F("held_minor") + amount_minor)
     if taken != 1:
         raise InsufficientFunds(account)
     return Hold.objects.create(
-        key=key, account=Account.objects.get(code=account), amount_minor=amount_minor, reference=reference, created_at=now
+        key=key,
+        account=Account.objects.get(code=account),
+        amount_minor=amount_minor,
+        reference=reference,
+        created_at=now,
     )
 
 

@@ -78,7 +78,9 @@ class JournalEntry(models.Model):
     kind = models.CharField(max_length=32)
     reference = models.CharField(max_length=40, blank=True, db_index=True)
     memo = models.CharField(max_length=200, blank=True)
-    reverses = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="reversed_by")
+    reverses = models.OneToOneField(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="reversed_by"
+    )
     at = models.DateTimeField()
 
     class Meta:

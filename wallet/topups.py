@@ -11,7 +11,17 @@ from wallet.ledger import KeyReused
 from wallet.models import TOPUP_LIFECYCLE, TopUp, TopUpState
 from wallet.money import CNY
 
-__all__ = ["AmountOutOfBounds", "KeyReused", "TopUp", "TopUpState", "close_overdue", "credit", "find", "lock", "request_topup"]
+__all__ = [
+    "AmountOutOfBounds",
+    "KeyReused",
+    "TopUp",
+    "TopUpState",
+    "close_overdue",
+    "credit",
+    "find",
+    "lock",
+    "request_topup",
+]
 
 TOPUP_WINDOW = timedelta(minutes=30)
 TOPUP_MIN_MINOR, TOPUP_MAX_MINOR = 1, 5_000_000

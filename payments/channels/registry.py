@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
 from basis import fast
 from payments.channels.alipay import Alipay, AlipayConfig
@@ -43,12 +42,10 @@ def _channels() -> dict[str, Channel]:
     found: dict[str, Channel] = {}
     alipay = alipay or settings.ALIPAY
     if alipay.get("app_id"):
-        found["alipay"] = Alipay(AlipayConfig(**alipay, **_ours("alipay")), clock=timezone.now)
+        found["alipay"] = Alipay(AlipayConfig(**alipay, **_ours("alipay")))
     wechat = wechat or settings.WECHAT
     if wechat.get("mchid"):
-        found["wechat"] = Wechat(
-            WechatConfig(**wechat, **_ours("wechat")), clock=timezone.now, replay_guard=_first_time
-        )
+        found["wechat"] = Wechat(WechatConfig(**wechat, **_ours("wechat")), replay_guard=_first_time)
     return found
 
 

@@ -1,11 +1,10 @@
 """One order's way, paid from the wallet, from the hold to the ticket and the ledger."""
 
+from payments import checkout, money
+from payments.models import Outcome, PaymentState
 from ticketing import orders, tickets
 from ticketing.models import Order, OrderState, PriceTier, Seat, SeatState, Ticket
-from payments import checkout
-from payments.models import Outcome, PaymentState
 from wallet import ledger
-from payments import money
 
 
 def tier_of(show, code):
@@ -20,7 +19,13 @@ def test_wallet_order_end_to_end(show, buyer, clock):
     assert Seat.objects.filter(order=order, state=SeatState.HELD).count() == 2
     offer = checkout.offer(kind="order", number=order.number, buyer_id=lin.pk, now=clock())
     payment = checkout.pay(
-        kind="order", number=order.number, buyer_id=lin.pk, channel="wallet", token=offer.token, return_url="", now=clock()
+        kind="order",
+        number=order.number,
+        buyer_id=lin.pk,
+        channel="wallet",
+        token=offer.token,
+        return_url="",
+        now=clock(),
     )
     assert (payment.state, payment.outcome) == (PaymentState.SUCCEEDED, Outcome.WON)
     order = Order.objects.get(pk=order.pk)
@@ -29,7 +34,13 @@ def test_wallet_order_end_to_end(show, buyer, clock):
     assert ledger.balance(money.buyer_cash(lin.pk, "CNY")) == 200_000 - 76_000
     assert ledger.balance(money.guarantee("CNY")) == 76_000
     again = checkout.pay(
-        kind="order", number=order.number, buyer_id=lin.pk, channel="wallet", token=offer.token, return_url="", now=clock()
+        kind="order",
+        number=order.number,
+        buyer_id=lin.pk,
+        channel="wallet",
+        token=offer.token,
+        return_url="",
+        now=clock(),
     )
     assert again.number == payment.number
     ticket = Ticket.objects.select_related("show", "seat__row__section").filter(order=order).first()
