@@ -50,7 +50,7 @@ def database_config(name: str | None = None) -> dict[str, str]:
 
 
 def names_our_postgres() -> bool:
-    """Whether `DATABASE_URL` is unset, or was itself made here, as in a test that only wants another database."""
+    """Whether `DATABASE_URL` is unset or was itself made here, as in a test that wants another database."""
     external = os.environ.get("DATABASE_URL")
     return not external or database_config()["HOST"] == str(paths().postgres_sockets)
 
