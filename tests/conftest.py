@@ -31,6 +31,21 @@ def django_db_modify_db_settings(_services: None) -> None:
     """Postgres must run before pytest-django makes the test database."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _emptied_histories() -> Iterator[None]:
+    """Append-only tables refuse TRUNCATE too; between tests that really commit, they must be emptied all the same."""
+    from django.db.backends.postgresql.operations import DatabaseOperations
+
+    flush = DatabaseOperations.execute_sql_flush
+
+    def without_triggers(self: DatabaseOperations, statements: list[str]) -> None:
+        flush(self, ["SET LOCAL session_replication_role = replica", *statements])
+
+    DatabaseOperations.execute_sql_flush = without_triggers
+    yield
+    DatabaseOperations.execute_sql_flush = flush
+
+
 @pytest.fixture(autouse=True)
 def _quiet_queue(request: pytest.FixtureRequest) -> Iterator[None]:
     """Unit tests drain the outbox themselves; nothing goes to a broker."""
