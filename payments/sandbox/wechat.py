@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from payments.sandbox import crypto
+from payments.sandbox import crypto, trades
 from payments.sandbox.faults import NONE, Fault
 from payments.sandbox.messages import signed_headers
 from payments.sandbox.play import OUTAGE, STAGE, Operation, Result, Stage, play
@@ -89,9 +89,16 @@ async def _answer(request: web.Request, op: str, do: Callable[[Ask, Fault], Resu
     def encode(result: Result, signature: str) -> web.Response:
         return _encode(request, stage, result, signature)
 
-    trade_number = str(named.get("out_trade_no", ""))
-    number = str(named.get("out_refund_no", "")) or trade_number
+    number = str(named.get("out_refund_no", ""))
+    trade_number = str(named.get("out_trade_no", "")) or _trade_of(stage, number)
+    number = number or trade_number
     return await play(request, Operation("wechat", op, number, act, encode, DECLINED[op], trade_number))
+
+
+def _trade_of(stage: Stage, refund_number: str) -> str:
+    """A refund's path does not name its trade, but faults are mostly ordered by the trade's number."""
+    refund = trades.refund_of(stage.books, "wechat", refund_number)
+    return str(refund["number"]) if refund else ""
 
 
 def _content(body: bytes) -> tuple[dict[str, Any], Refusal | None]:
