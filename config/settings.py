@@ -206,6 +206,8 @@ ORDER_QUANTITY_MAX = env.integer("ORDER_QUANTITY_MAX", default=6, low=1, high=20
 # -- asking, repeating, giving up (seconds between tries; the last one repeats) --------------------------
 PAYMENT_QUERY_SCHEDULE_S = env.numbers("PAYMENT_QUERY_SCHEDULE_S", (5, 10, 20, 30, 60, 60, 120, 300, 600))
 REFUND_SCHEDULE_S = env.numbers("REFUND_SCHEDULE_S", (3, 10, 30, 60, 120, 300, 600, 1800, 3600))
+# A trade that a channel does not know this long after its deadline is closed; the time is for clocks that differ.
+ABSENT_GRACE = timedelta(seconds=env.integer("ABSENT_GRACE_SECONDS", default=60, low=1, high=3600))
 OUTBOX_LEASE = timedelta(seconds=env.integer("OUTBOX_LEASE_SECONDS", default=30, low=2, high=600))
 IDEMPOTENCY_LEASE = timedelta(seconds=env.integer("IDEMPOTENCY_LEASE_SECONDS", default=30, low=1, high=600))
 IDEMPOTENCY_KEEP = timedelta(hours=env.integer("IDEMPOTENCY_KEEP_HOURS", default=48, low=24, high=8760))

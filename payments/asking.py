@@ -23,9 +23,6 @@ from payments.purchases import handler_of
 
 log = logging.getLogger(__name__)
 
-# A trade that a channel does not know after its deadline can no longer come to be there; this much for clocks.
-ABSENT_GRACE = timedelta(seconds=60)
-
 
 def schedule(payment: Payment, *, now: datetime) -> None:
     """Commit the safety net with the payment: ask the channel, whatever happens to us."""
@@ -80,7 +77,8 @@ def apply_answer(payment: Payment, answer: QueryResult, *, source: str, now: dat
             settle.apply_success(payment_number=payment.number, paid=answer, source=source, now=now)
         case Closed(code):
             end(payment.number, to=PaymentState.CLOSED, reason=source, refusal=code, now=now)
-        case Absent() if now >= payment.expires_at + ABSENT_GRACE:
+        case Absent() if now >= payment.expires_at + settings.ABSENT_GRACE:
+            # The channel knows no such trade, and its deadline keeps it from coming to be.
             end(payment.number, to=PaymentState.CLOSED, reason="never_opened", refusal="", now=now)
         case Unknown(reason):
             note_unknown(payment.number, reason=reason, now=now)

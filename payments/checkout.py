@@ -102,8 +102,9 @@ def pay(
         token, buyer_id=buyer_id, subject=f"{kind}:{number}", amount_minor=quote.amount_minor, now=now
     )
     burned_for = payment_tokens.burned_for(nonce)
-    if burned_for:
-        return _repeat(Payment.objects.get(number=burned_for), channel, return_url, now=now)
+    earlier = Payment.objects.filter(number=burned_for).first() if burned_for else None
+    if earlier is not None:
+        return _repeat(earlier, channel, return_url, now=now)
     current = _wanted(kind, number)
     if current is not None and current.channel == channel:
         return _repeat(current, channel, return_url, now=now)

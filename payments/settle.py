@@ -77,13 +77,9 @@ def settle_locked(
             key=f"surplus:{payment.number}",
             now=now,
         )
-    else:
-        supersede_others(payment, now=now)
-
-
-def supersede_others(winner: Payment, *, now: datetime) -> None:
-    """The purchase is paid: every other try is unwanted, and its trade is to be closed at its channel."""
-    supersede(winner.purchase_kind, winner.purchase_number, besides=winner.number, now=now)
+    elif payment.channel != ChannelCode.WALLET:  # a wallet payment superseded the others when it was recorded
+        # The purchase is paid: every other try is unwanted, and its trade is to be closed at its channel.
+        supersede(payment.purchase_kind, payment.purchase_number, besides=payment.number, now=now)
 
 
 def supersede(kind: str, number: str, *, besides: str = "", now: datetime) -> None:

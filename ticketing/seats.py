@@ -106,12 +106,11 @@ def _take(seat_ids: list[int], tier_id: int, order_id: int, state: SeatState) ->
 
 def sell(order_id: int) -> list[int]:
     """The order's held seats are sold; answer their ids."""
-    Seat.objects.filter(order_id=order_id, state=SeatState.HELD).update(state=SeatState.SOLD)
-    return list(
-        Seat.objects.filter(order_id=order_id)
-        .order_by("row_rank", "row_id", "position")
-        .values_list("pk", flat=True)
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ticketing_seat SET state = 'S' WHERE order_id = %s AND state = 'H' RETURNING id", [order_id]
+        )
+        return sorted(seat_id for (seat_id,) in cursor.fetchall())
 
 
 def free(order_ids: list[int]) -> int:

@@ -1,5 +1,5 @@
 """
-Tickets: issued when an order is paid, shown with a QR code whose payload anybody with the public key can verify offline.
+Tickets: issued when an order is paid, shown with a QR code that anybody with the public key can verify offline.
 
 Payload: `KP1.<claims>.<signature>`, both parts base64url without padding; the claims are JSON with `t` (ticket number),
 `s` (show code), `p` (section-row-seat) and `h` (the holder's id), signed with Ed25519 over `KP1.<claims>`.
