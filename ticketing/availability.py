@@ -1,0 +1,98 @@
+"""
+What is left: seats by price tier, by section, and seat by seat. Answers for people who look, not for those who buy.
+
+The counts are at most `FRESH_S` old (one count of a stadium serves everybody who looks in that second); taking seats
+looks for itself (ticketing.seats).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.core.cache import cache
+from django.db.models import Count, Q
+
+from ticketing.models import PriceTier, SalePhase, Seat, SeatState, Section, Show
+
+FRESH_S = 1
+FREE = Count("pk", filter=Q(state=SeatState.FREE))
+
+Counts = dict[int, tuple[int, int]]
+NONE, COMING, OPEN, OVER = "none", "coming", "open", "over"
+
+
+@dataclass(frozen=True, slots=True)
+class TierSeats:
+    """A price tier, its seats for sale, and how many of them are free."""
+
+    tier: PriceTier
+    total: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class SectionSeats:
+    section: Section
+    total: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowSeats:
+    """A row of a section, with its seats from left to right."""
+
+    label: str
+    seats: list[Seat]
+
+    @property
+    def free(self) -> int:
+        return sum(seat.state == SeatState.FREE for seat in self.seats)
+
+
+def by_tier(show: Show) -> list[TierSeats]:
+    """Every tier of the show, best first, with its counts."""
+    counts = _fresh(f"seats-by-tier:{show.pk}", lambda: _counted(show.pk, "tier_id"))
+    return [TierSeats(tier, *counts.get(tier.pk, (0, 0))) for tier in PriceTier.objects.filter(show=show)]
+
+
+def by_section(show: Show) -> list[SectionSeats]:
+    """Every section of the show's venue that has seats of the show, with its counts."""
+    counts = _fresh(f"seats-by-section:{show.pk}", lambda: _counted(show.pk, "row__section_id"))
+    sections = Section.objects.filter(venue_id=show.venue_id)
+    return [SectionSeats(section, *counts[section.pk]) for section in sections if section.pk in counts]
+
+
+def in_section(show: Show, section: Section) -> list[RowSeats]:
+    """The section's rows, best first, seat by seat. Never from the cache: people choose by it."""
+    rows: dict[int, RowSeats] = {}
+    seats = Seat.objects.filter(show=show, row__section=section).select_related("row", "tier")
+    for seat in seats.order_by("row_rank", "row_id", "position"):
+        rows.setdefault(seat.row_id, RowSeats(seat.row.label, [])).seats.append(seat)
+    return list(rows.values())
+
+
+def phase_to_show(show: Show, *, now: datetime) -> tuple[SalePhase | None, str]:
+    """The phase that is open, else the next one, else the last one; and which of the three it is."""
+    phases = list(SalePhase.objects.filter(show=show).order_by("opens_at"))
+    for phase in phases:
+        if phase.closes_at > now:
+            return phase, OPEN if phase.opens_at <= now else COMING
+    return (phases[-1], OVER) if phases else (None, NONE)
+
+
+def _counted(show_id: int, by: str) -> Counts:
+    seats = Seat.objects.filter(show_id=show_id).exclude(state=SeatState.BLOCKED).order_by()
+    return {
+        row[by]: (row["total"], row["free"])
+        for row in seats.values(by).annotate(total=Count("pk"), free=FREE)
+    }
+
+
+def _fresh(key: str, count: Callable[[], Counts]) -> Counts:
+    found: Counts | None = cache.get(key)
+    if found is None:
+        found = count()
+        cache.set(key, found, FRESH_S)
+    return found
