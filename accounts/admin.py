@@ -7,6 +7,7 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -39,7 +40,6 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     """
 
     add_form = NewUserForm
-    form = DjangoUserAdmin.form
     change_password_form = AdminPasswordChangeForm
     list_display = ("handle", "name", "masked_phone", "masked_email", "is_active", "is_staff", "joined_at")
     list_filter = ("is_staff", "is_active", "language")
@@ -56,9 +56,8 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         if obj is not None:
-            kwargs["form"] = (
-                admin.ModelAdmin.form
-            )  # Django's own change form insists on showing parts of the hash.
+            # Django's own change form insists on showing parts of the hash.
+            kwargs["form"] = ModelForm
         return super().get_form(request, obj, change=change, **kwargs)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:

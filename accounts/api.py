@@ -157,7 +157,7 @@ class MeView(APIView):
         responses={200: MeSerializer, **problem_responses("not_authenticated", "bad_token", "scope_missing")},
     )
     def get(self, request: Request) -> Response:
-        user = request.user
+        user = tokens.signed_in(request)
         if isinstance(request.auth, ApiToken):
             user = User.objects.get(
                 pk=user.pk
@@ -209,7 +209,7 @@ class TokensView(APIView):
     )
     def get(self, request: Request) -> Response:
         pages = NewestFirst()
-        page = pages.paginate_queryset(ApiToken.objects.filter(user_id=request.user.pk), request, self)
+        page = pages.paginate_queryset(ApiToken.objects.filter(user=tokens.signed_in(request)), request, self)
         return pages.get_paginated_response(TokenSerializer(page, many=True).data)
 
     @extend_schema(
@@ -235,10 +235,17 @@ class TokensView(APIView):
         if expires_at is not None and expires_at <= now:
             raise serializers.ValidationError({"expires_at": [_("Choose a time to come.")]})
         refuse_more_than_own(request, wanted["scopes"], expires_at)
-        if ApiToken.objects.filter(user_id=request.user.pk, revoked_at=None).count() >= TOKENS_LIVE_MAX:
+        if (
+            ApiToken.objects.filter(user=tokens.signed_in(request), revoked_at=None).count()
+            >= TOKENS_LIVE_MAX
+        ):
             raise TooManyTokens
         token, secret = tokens.issue_token(
-            user=request.user, name=wanted["name"], scopes=wanted["scopes"], expires_at=expires_at, now=now
+            user=tokens.signed_in(request),
+            name=wanted["name"],
+            scopes=wanted["scopes"],
+            expires_at=expires_at,
+            now=now,
         )
         return Response(TokenSerializer(token).data | {"secret": secret}, status=201)
 
@@ -257,7 +264,7 @@ class TokenView(APIView):
         },
     )
     def delete(self, request: Request, token_id: int) -> Response:
-        if not tokens.revoke_token(token_id=token_id, user=request.user, now=timezone.now()):
+        if not tokens.revoke_token(token_id=token_id, user=tokens.signed_in(request), now=timezone.now()):
             raise Problem(code="not_found")
         return Response(status=204)
 

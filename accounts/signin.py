@@ -86,7 +86,7 @@ def register(
     if not errors:
         errors = _taken(user)
     if errors:
-        raise ValidationError(errors)  # type: ignore[arg-type]
+        raise ValidationError(errors)
     user.set_password(password)
     return _saved(user)
 
@@ -130,5 +130,5 @@ def _saved(user: User) -> User:
         errors = _taken(user)
         if not errors:
             raise
-        raise ValidationError(errors) from None  # type: ignore[arg-type]
+        raise ValidationError(errors) from None
     return user

@@ -17,7 +17,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
@@ -162,6 +162,17 @@ def note_use(token: ApiToken, *, now: datetime) -> None:
     if token.last_used_on != today:
         ApiToken.objects.filter(pk=token.pk).update(last_used_on=today)
         token.last_used_on = today
+
+
+def signed_in(request: Request) -> User:
+    """
+    The user behind `request`, typed; behind `SignedInWithScope` it cannot fail.
+
+    :raises NotAuthenticated: nobody is signed in
+    """
+    if not isinstance(request.user, User):
+        raise NotAuthenticated
+    return request.user
 
 
 class SignedInWithScope(BasePermission):

@@ -26,7 +26,7 @@ MASKED = "[masked]"
 # A key that contains one of these hides its whole value. `sign` must be a word of its own: `assigned` is
 # harmless.
 SECRET_KEYS = re.compile(
-    r"passw|token|secret|authorization|cookie|private|api_?key|signature|(?:^|_)sign(?:$|_)|phone|mobile|e_?mail"
+    r"passw|token|secret|authorization|cookie|private|api\w*key|signature|(?:^|_)sign(?:$|_)|phone|mobile|e_?mail"
     r"|card_?n|id_?card|credential",
     re.IGNORECASE,
 )

@@ -246,7 +246,7 @@ def _execute(claimed: Claim, run: Callable[[], Any], view: Any) -> HttpResponse:
             _record(claimed, None)
             raise
     _record(claimed, response)
-    return response  # type: ignore[no-any-return]
+    return response
 
 
 def _record(claimed: Claim, response: Any) -> None:

@@ -244,7 +244,9 @@ def _framework_problem(error: exceptions.APIException) -> Problem:
         case exceptions.UnsupportedMediaType():
             return Problem(code="unsupported_media_type", detail=error.detail)
         case exceptions.Throttled():
-            return Problem(code="too_many_requests", retry_after=max(1, round(error.wait or 1)))
+            return Problem(
+                code="too_many_requests", retry_after=max(1, round(getattr(error, "wait", None) or 1))
+            )
     status = error.status_code
     return Problem(code="internal" if status >= 500 else "conflict", status=status, detail=error.detail)
 
@@ -409,7 +411,8 @@ class ProblemSerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
     request_id = serializers.CharField(allow_blank=True)
     retryable = serializers.BooleanField()
-    errors = ProblemErrorSerializer(many=True, required=False)
+    # DRF's serializers have a property of this name; the member's name is ours to choose, and it is `errors`.
+    errors = ProblemErrorSerializer(many=True, required=False)  # type: ignore[assignment]
 
 
 def problem_responses(*codes: str) -> dict[tuple[int, str], OpenApiResponse]:
