@@ -65,7 +65,7 @@ class RegisterView(APIView):
     public = True
     authentication_classes: list[type[BaseAuthentication]] = []
 
-    class Input(serializers.Serializer[Any]):
+    class RegisterInput(serializers.Serializer[Any]):
         phone = serializers.CharField(max_length=32, required=False)
         email = serializers.CharField(max_length=254, required=False)
         password = serializers.CharField(
@@ -78,13 +78,13 @@ class RegisterView(APIView):
         operation_id="auth_register",
         summary="Register with a mobile number or an e-mail address",
         description="Does not sign in. Every value at fault is named, all at once.",
-        request=Input,
+        request=RegisterInput,
         responses={201: MeSerializer, **problem_responses("malformed", "invalid", "too_many_requests")},
         auth=[],
     )
     def post(self, request: Request) -> Response:
         admit_from(request, group="register", rate=throttle.REGISTER_PER_ADDRESS)
-        data = self.Input(data=request.data)
+        data = self.RegisterInput(data=request.data)
         data.is_valid(raise_exception=True)
         user = signin.register(**data.validated_data, now=timezone.now())
         return Response(MeSerializer(user).data, status=201)
@@ -93,7 +93,7 @@ class RegisterView(APIView):
 class SessionView(APIView):
     """The session of a browser: a cookie. Programs use tokens instead."""
 
-    class Input(serializers.Serializer[Any]):
+    class SignInInput(serializers.Serializer[Any]):
         identifier = serializers.CharField(
             max_length=254, help_text="Mobile number, e-mail address or handle"
         )
@@ -103,17 +103,18 @@ class SessionView(APIView):
 
     @property
     def public(self) -> bool:
-        return self.request.method == "POST"
+        # Whoever describes the API asks without a request.
+        return getattr(self.request, "method", "") == "POST"
 
     def get_authenticators(self) -> list[BaseAuthentication]:
         # Who signs in is nobody yet: an old cookie must not make the CSRF check refuse him.
-        return [] if self.request.method == "POST" else super().get_authenticators()
+        return [] if self.public else super().get_authenticators()
 
     @extend_schema(
         operation_id="auth_sign_in",
         summary="Sign in",
         description="Sets the session cookie and a CSRF cookie; send the latter back as X-CSRFToken.",
-        request=Input,
+        request=SignInInput,
         responses={
             200: MeSerializer,
             **problem_responses("malformed", "invalid", "bad_credentials", "too_many_requests"),
@@ -121,7 +122,7 @@ class SessionView(APIView):
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        data = self.Input(data=request.data)
+        data = self.SignInInput(data=request.data)
         data.is_valid(raise_exception=True)
         identifier = data.validated_data["identifier"]
         admit_from(request, group="sign_in", rate=throttle.SIGN_IN_PER_ADDRESS)
@@ -185,7 +186,7 @@ class IssuedTokenSerializer(TokenSerializer):
 class TokensView(APIView):
     scopes = {"GET": "account:read", "POST": "account:write"}
 
-    class Input(serializers.Serializer[Any]):
+    class IssueTokenInput(serializers.Serializer[Any]):
         name = serializers.CharField(max_length=80)
         scopes = serializers.ListField(
             child=serializers.ChoiceField(choices=list(tokens.SCOPES.items())),
@@ -194,7 +195,7 @@ class TokensView(APIView):
         )
         expires_at = serializers.DateTimeField(required=False, allow_null=True)
 
-    class Page(serializers.Serializer[Any]):
+    class TokenPage(serializers.Serializer[Any]):
         items = TokenSerializer(many=True)
         next = serializers.URLField(allow_null=True)
         previous = serializers.URLField(allow_null=True)
@@ -203,7 +204,7 @@ class TokensView(APIView):
         operation_id="auth_tokens",
         summary="My tokens, newest first",
         responses={
-            200: Page,
+            200: TokenPage,
             **problem_responses("invalid", "not_authenticated", "bad_token", "scope_missing"),
         },
     )
@@ -219,7 +220,7 @@ class TokensView(APIView):
             "Not idempotent on purpose: an answer that can be repeated would keep the secret. "
             "If the answer was lost, revoke the token and issue another."
         ),
-        request=Input,
+        request=IssueTokenInput,
         responses={
             201: IssuedTokenSerializer,
             **problem_responses("malformed", "invalid", "not_authenticated", "bad_token", "scope_missing"),
@@ -227,7 +228,7 @@ class TokensView(APIView):
         },
     )
     def post(self, request: Request) -> Response:
-        data = self.Input(data=request.data)
+        data = self.IssueTokenInput(data=request.data)
         data.is_valid(raise_exception=True)
         now = timezone.now()
         wanted = data.validated_data

@@ -2,9 +2,9 @@
 Personal data at rest: sealed columns (AES-256-GCM), blind indexes to find them by, masks to show them with.
 
 A token is `v1.<key id>.<base64url(nonce + ciphertext + tag)>`. `settings.DATA_KEYS` lists the keys, newest
-first: new tokens use the first, old tokens open with the key that their id names. To rotate: put the new key
-first, run `manage.py reseal_people`, drop the old key. While two keys are listed, a blind index is looked up
-under both.
+first: new tokens use the first, old tokens open with the key that their id names. To rotate: list the new key
+second on every machine, then first; run `manage.py reseal_people`; drop the old key. While two keys are listed, a
+blind index is looked up under both.
 """
 
 from __future__ import annotations

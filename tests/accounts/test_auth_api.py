@@ -248,3 +248,17 @@ def test_no_password_leaves_the_process(api, caplog):
     sign_in(api, password="wrong elephants")
     assert "elephants" not in caplog.text
     assert authenticate(username="13812345678", password=PASSWORD)
+
+
+def test_every_address_is_described_with_its_problems():
+    from drf_spectacular.generators import SchemaGenerator
+
+    described = SchemaGenerator(patterns=urlpatterns).get_schema(public=True)["paths"]
+    assert set(described) == {
+        f"/api/v1/auth/{name}" for name in ("register", "session", "me", "tokens", "tokens/{token_id}")
+    }
+    for methods in described.values():
+        for operation in methods.values():
+            answers = [answer for answer in operation["responses"].values() if "content" in answer]
+            assert any("application/problem+json" in answer["content"] for answer in answers)
+    assert {"token": []} in described["/api/v1/auth/me"]["get"]["security"]
