@@ -15,45 +15,32 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
-from payments.channels import alipay_notify, port, raw_json
-from payments.channels.signing import is_signed, load_private, load_public, sign
+from payments.channels import alipay_notify, port
+from payments.channels.alipay_answers import (
+    BEIJING,
+    CLOCK_FORMAT,
+    CURRENCY,
+    OK,
+    OPEN_UNDECIDED,
+    REFUND_REFUSALS,
+    TRADE_ABSENT,
+    beijing_time,
+    believe,
+    code_of,
+    declined,
+    read,
+    trade_state,
+)
+from payments.channels.signing import load_private, load_public, sign
 from payments.channels.wire import Silence, Wire
 from payments.channels.yuan import to_fen, to_yuan
 
 log = logging.getLogger(__name__)
 
-BEIJING = ZoneInfo("Asia/Shanghai")
-CLOCK_FORMAT = "%Y-%m-%d %H:%M:%S"
 SUBJECT_MAX = 256
 # Alipay refuses these in a subject; their full-width twins read the same.
 SUBJECT_TWINS = str.maketrans({"/": "／", "=": "＝", "&": "＆"})
-CURRENCY = "CNY"
-
-OK = "10000"
-BUSINESS_FAILURE = "40004"
-TRADE_ABSENT = "ACQ.TRADE_NOT_EXIST"
-PAID_STATES = ("TRADE_SUCCESS", "TRADE_FINISHED")
-
-# The only refusals that end a refund. Anything else, known or new, is asked again with the same refund
-# number.
-REFUND_REFUSALS = frozenset(
-    {
-        TRADE_ABSENT,
-        "ACQ.TRADE_HAS_CLOSE",
-        "ACQ.TRADE_NOT_ALLOW_REFUND",
-        "ACQ.REASON_TRADE_STATUS_INVALID",
-        "ACQ.TRADE_STATUS_ERROR",
-        "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL",
-        "ACQ.REASON_TRADE_REFUND_FEE_ERR",
-        "ACQ.REASON_TRADE_BEEN_FREEZEN",
-        "ACQ.DISCORDANT_REPEAT_REQUEST",
-        "ACQ.INVALID_PARAMETER",
-    }
-)
-# Refusals of a precreate that may hide an earlier success, or a fault on their side.
-OPEN_UNDECIDED = frozenset({"ACQ.SYSTEM_ERROR", "ACQ.TRADE_HAS_SUCCESS", "ACQ.CONTEXT_INCONSISTENT"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +97,7 @@ class Alipay:
             return answer
         if answer.get("sub_code") == TRADE_ABSENT:
             return port.Absent()
-        return _read(_trade_state, answer, number)
+        return read(trade_state, answer, number)
 
     def close(self, number: str) -> port.CloseResult:
         answer = self._call("alipay.trade.close", {"out_trade_no": number})
@@ -131,7 +118,7 @@ class Alipay:
             case port.Closed() | port.Absent() as end:
                 return end
             case _:
-                return port.Unknown(f"close refused: {_code(refusal)}")
+                return port.Unknown(f"close refused: {code_of(refusal)}")
 
     def _page_url(self, trade: port.Trade) -> str:
         content = self._trade_content(trade) | {"product_code": "FAST_INSTANT_TRADE_PAY"}
@@ -150,7 +137,7 @@ class Alipay:
             return answer
         if answer.get("code") != OK:
             undecided = answer.get("sub_code") in OPEN_UNDECIDED
-            return port.Unknown(_code(answer)) if undecided else _declined(answer)
+            return port.Unknown(code_of(answer)) if undecided else declined(answer)
         if answer.get("out_trade_no") != trade.number or not answer.get("qr_code"):
             return port.Unknown("answer_for_another_trade")
         return port.Started("qr", str(answer["qr_code"]))
@@ -177,13 +164,13 @@ class Alipay:
             return answer
         if answer.get("code") != OK:
             final = answer.get("sub_code") in REFUND_REFUSALS
-            return _declined(answer) if final else port.Unknown(_code(answer))
+            return declined(answer) if final else port.Unknown(code_of(answer))
         if answer.get("out_trade_no") != order.payment_number:
             return port.Unknown("answer_for_another_trade")
         if answer.get("fund_change") != "Y":
             # Either nothing moved yet or this is a repetition. Only the refund query tells which.
             return port.RefundAccepted()
-        return _read(self._refund_done, answer, order)
+        return read(self._refund_done, answer, order)
 
     def query_refund(self, order: port.RefundOrder) -> port.RefundQueryResult:
         content = {
@@ -196,7 +183,9 @@ class Alipay:
             return answer
         if answer.get("code") != OK:
             return (
-                port.RefundAbsent() if answer.get("sub_code") == TRADE_ABSENT else port.Unknown(_code(answer))
+                port.RefundAbsent()
+                if answer.get("sub_code") == TRADE_ABSENT
+                else port.Unknown(code_of(answer))
             )
         if not answer.get("refund_amount"):
             return port.RefundAbsent()
@@ -204,7 +193,7 @@ class Alipay:
             return port.Unknown("answer_for_another_refund")
         if answer.get("refund_status", "REFUND_SUCCESS") != "REFUND_SUCCESS":
             return port.RefundAccepted()
-        return _read(self._refund_done, answer, order)
+        return read(self._refund_done, answer, order)
 
     def _refund_done(self, answer: Mapping[str, Any], order: port.RefundOrder) -> port.Refunded:
         # A refund answer's refund_fee is the sum of all refunds of the trade, so it is never this refund's
@@ -266,65 +255,9 @@ class Alipay:
         elif answer.status != 200:
             reason = f"http_{answer.status}"
         else:
-            result = self._believe(answer.body, method)
+            result = believe(answer.body, method, self._alipay_key)
             if isinstance(result, dict):
                 return result
             reason = result
         log.warning("channel.unknown", extra={"channel": self.code, "method": method, "reason": reason})
         return port.Unknown(reason)
-
-    def _believe(self, raw: bytes, method: str) -> dict[str, Any] | str:
-        """The answer object if Alipay signed it and it decides anything; else the reason why not."""
-        try:
-            parts = raw_json.members(raw)
-            signature = json.loads(parts.get("sign", b'""'))
-            signed = parts.get(method.replace(".", "_") + "_response") or parts["error_response"]
-            answer = json.loads(signed)
-        except (ValueError, KeyError):
-            return "unreadable_answer"
-        if not signature:
-            return "unsigned_answer"
-        if not isinstance(signature, str) or not is_signed(self._alipay_key, signed, signature):
-            return "bad_signature"
-        if not isinstance(answer, dict) or answer.get("code") not in (OK, BUSINESS_FAILURE):
-            # 20000 is their fault, 4000x and 20001 concern the request itself: neither says anything of the
-            # trade.
-            return _code(answer) if isinstance(answer, dict) else "unreadable_answer"
-        return answer
-
-
-def _trade_state(answer: Mapping[str, Any], number: str) -> port.QueryResult:
-    if answer.get("code") != OK:
-        return port.Unknown(_code(answer))
-    if answer["out_trade_no"] != number:
-        return port.Unknown("answer_for_another_trade")
-    state, paid_at = answer["trade_status"], answer.get("send_pay_date")
-    # A full refund also ends in TRADE_CLOSED; only a trade that was paid has a time of payment.
-    if state in PAID_STATES or (state == "TRADE_CLOSED" and paid_at):
-        return port.Paid(
-            str(answer["trade_no"]), to_fen(answer["total_amount"]), CURRENCY, beijing_time(paid_at)
-        )
-    if state == "TRADE_CLOSED":
-        return port.Closed(state)
-    return port.Waiting() if state == "WAIT_BUYER_PAY" else port.Unknown(f"trade_status {state}")
-
-
-def _read(reader: Callable[..., Any], *arguments: Any) -> Any:
-    """A signed answer that lacks what it must hold is no answer."""
-    try:
-        return reader(*arguments)
-    except (KeyError, ValueError, TypeError) as error:
-        return port.Unknown(f"incomplete_answer: {type(error).__name__}")
-
-
-def beijing_time(text: Any) -> datetime:
-    """:raises ValueError, TypeError: it is not a time as Alipay writes it"""
-    return datetime.strptime(text, CLOCK_FORMAT).replace(tzinfo=BEIJING)
-
-
-def _code(answer: Mapping[str, Any]) -> str:
-    return " ".join(str(answer[name]) for name in ("code", "sub_code") if answer.get(name))
-
-
-def _declined(answer: Mapping[str, Any]) -> port.Declined:
-    return port.Declined(str(answer.get("sub_code", "")), str(answer.get("sub_msg", "")))

@@ -21,6 +21,15 @@ from zoneinfo import ZoneInfo
 from payments.channels import port, wechat_notify
 from payments.channels.replay import SeenKeys
 from payments.channels.signing import load_private, load_public, sign
+from payments.channels.wechat_answers import (
+    ABSENT_CODES,
+    OPEN_REFUSALS,
+    REFUND_ABSENT_CODES,
+    REFUND_REFUSALS,
+    Refusal,
+    read,
+    refund_answer,
+)
 from payments.channels.wechat_signature import NotBelieved, verify_headers
 from payments.channels.wire import Answer, Silence, Wire
 
@@ -34,27 +43,6 @@ REFUNDS = "/v3/refund/domestic/refunds"
 DESCRIPTION_BYTES_MAX = 127
 REASON_BYTES_MAX = 80
 EXPIRES_EARLIEST = timedelta(seconds=65)  # WeChat asks for a minute; its clock is not ours.
-
-ABSENT_CODES = frozenset({"ORDER_NOT_EXIST", "ORDERNOTEXIST"})
-REFUND_ABSENT_CODES = frozenset({"RESOURCE_NOT_EXISTS", "REFUND_NOT_EXISTS"})
-# What ends an attempt to open. Others may hide an earlier success (OUT_TRADE_NO_USED, ORDERPAID) or pass by.
-OPEN_REFUSALS = frozenset(
-    {
-        "PARAM_ERROR",
-        "INVALID_REQUEST",
-        "ORDER_CLOSED",
-        "ORDERCLOSED",
-        "RULE_LIMIT",
-        "RULELIMIT",
-        "NO_AUTH",
-        "NOAUTH",
-        "ACCOUNT_ERROR",
-        "APPID_MCHID_NOT_MATCH",
-        "MCH_NOT_EXISTS",
-    }
-)
-# What ends a refund. A merchant balance that is too low (NOT_ENOUGH) or a limit passes; we ask again.
-REFUND_REFUSALS = frozenset({"PARAM_ERROR", "INVALID_REQUEST", "RESOURCE_NOT_EXISTS"}) | ABSENT_CODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +106,7 @@ class Wechat:
         if trade.expires_at <= self._clock():
             return port.Declined("expired")
         answer = self._call("POST", f"{TRADES}/native", self._trade_content(trade))
-        if isinstance(answer, _Refusal):
+        if isinstance(answer, Refusal):
             return answer.as_declined() if answer.code in OPEN_REFUSALS else port.Unknown(answer.code)
         if isinstance(answer, port.Unknown):
             return answer
@@ -127,25 +115,23 @@ class Wechat:
 
     def query(self, number: str) -> port.QueryResult:
         answer = self._call("GET", f"{_trade_path(number)}?{urlencode({'mchid': self._config.mchid})}")
-        if isinstance(answer, _Refusal):
+        if isinstance(answer, Refusal):
             return port.Absent() if answer.code in ABSENT_CODES else port.Unknown(answer.code)
         if isinstance(answer, port.Unknown):
             return answer
         if not self._is_about_ours(answer, number):
             return port.Unknown("answer_for_another_trade")
-        return _read(wechat_notify.trade_state, answer) or port.Unknown(
-            f"trade_state {answer['trade_state']}"
-        )
+        return read(wechat_notify.trade_state, answer) or port.Unknown(f"trade_state {answer['trade_state']}")
 
     def close(self, number: str) -> port.CloseResult:
         answer = self._call("POST", f"{_trade_path(number)}/close", {"mchid": self._config.mchid})
         if isinstance(answer, port.Unknown):
             return answer
-        if isinstance(answer, _Refusal):
+        if isinstance(answer, Refusal):
             return port.Absent() if answer.code in ABSENT_CODES else self._why_not_closed(number, answer)
         return port.Closed()
 
-    def _why_not_closed(self, number: str, refusal: _Refusal) -> port.CloseResult:
+    def _why_not_closed(self, number: str, refusal: Refusal) -> port.CloseResult:
         # A refusal may be unsigned, and its code does not separate "paid" from "closed before": ask for the
         # facts.
         match self.query(number):
@@ -185,15 +171,15 @@ class Wechat:
             "amount": {"refund": order.amount_minor, "total": order.total_minor, "currency": order.currency},
         }
         answer = self._call("POST", REFUNDS, {name: value for name, value in content.items() if value})
-        if isinstance(answer, _Refusal):
+        if isinstance(answer, Refusal):
             return answer.as_declined() if answer.code in REFUND_REFUSALS else port.Unknown(answer.code)
-        return answer if isinstance(answer, port.Unknown) else _refund_answer(answer, order)
+        return answer if isinstance(answer, port.Unknown) else refund_answer(answer, order)
 
     def query_refund(self, order: port.RefundOrder) -> port.RefundQueryResult:
         answer = self._call("GET", f"{REFUNDS}/{quote(order.number, safe='')}")
-        if isinstance(answer, _Refusal):
+        if isinstance(answer, Refusal):
             return port.RefundAbsent() if answer.code in REFUND_ABSENT_CODES else port.Unknown(answer.code)
-        return answer if isinstance(answer, port.Unknown) else _refund_answer(answer, order)
+        return answer if isinstance(answer, port.Unknown) else refund_answer(answer, order)
 
     # -- notifications ---------------------------------------------------------------------------------------
 
@@ -235,7 +221,7 @@ class Wechat:
 
     def _call(
         self, method: str, path: str, content: Mapping[str, Any] | None = None
-    ) -> dict[str, Any] | _Refusal | port.Unknown:
+    ) -> dict[str, Any] | Refusal | port.Unknown:
         """The verified answer (empty for 204), a refusal with a code, or why there is nothing to believe."""
         body = (
             b""
@@ -256,7 +242,7 @@ class Wechat:
             return port.Unknown(result)
         return result
 
-    def _believe(self, answer: Answer) -> dict[str, Any] | _Refusal | str:
+    def _believe(self, answer: Answer) -> dict[str, Any] | Refusal | str:
         succeeded = 200 <= answer.status < 300
         if succeeded or "wechatpay-signature" in answer.headers:
             try:
@@ -272,33 +258,8 @@ class Wechat:
         if answer.status >= 500 or not isinstance(content, dict):
             return f"http_{answer.status}"
         return (
-            content if succeeded else _Refusal(str(content.get("code", "")), str(content.get("message", "")))
+            content if succeeded else Refusal(str(content.get("code", "")), str(content.get("message", "")))
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    code: str
-    message: str
-
-    def as_declined(self) -> port.Declined:
-        return port.Declined(self.code, self.message)
-
-
-def _refund_answer(answer: Mapping[str, Any], order: port.RefundOrder) -> Any:
-    if (answer.get("out_refund_no"), answer.get("out_trade_no")) != (order.number, order.payment_number):
-        return port.Unknown("answer_for_another_refund")
-    if answer.get("status") == "PROCESSING":
-        return port.RefundAccepted()
-    return _read(wechat_notify.refund_state, answer, str(answer.get("status")))
-
-
-def _read(reader: Callable[..., Any], *arguments: Any) -> Any:
-    """A signed answer that lacks what it must hold is no answer."""
-    try:
-        return reader(*arguments)
-    except (KeyError, ValueError, TypeError) as error:
-        return port.Unknown(f"incomplete_answer: {type(error).__name__}")
 
 
 def _trade_path(number: str) -> str:

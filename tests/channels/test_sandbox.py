@@ -1,4 +1,4 @@
-"""The sandbox itself: it forgets nothing it ever answered, knows nothing of the product, and serves this machine only."""
+"""The sandbox itself: it forgets nothing it ever answered, knows nothing of the product, serves one machine."""
 
 from __future__ import annotations
 

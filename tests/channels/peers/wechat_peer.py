@@ -35,7 +35,7 @@ def init(name, gateway, **settings):
     peers[name] = wechatpayv3.WeChatPay(wechatpayv3.WeChatPayType.NATIVE, timeout=(3, 5), **settings)
 
 
-def authorization(private_key, path, method, mchid, serial, body, nonce, timestamp):
+def authorization(*, private_key, path, method, mchid, serial, body, nonce, timestamp):
     """The header that the library would send; PKCS#1 v1.5 signs the same text with the same bytes every time."""
     now = time.time
     time.time = lambda: timestamp
@@ -54,7 +54,7 @@ def callback(name, headers, body):
     return peers[name].callback(headers, body)
 
 
-def notification(private_key, serial, apiv3_key, event, resource, timestamp):
+def notification(*, private_key, serial, apiv3_key, event, resource, timestamp):
     """A notification signed by the library and encrypted in its environment."""
     nonce = "abcdefghijkl"
     plain = json.dumps(resource).encode()
@@ -92,6 +92,6 @@ for line in sys.stdin:
     asked = json.loads(line)
     try:
         told = {"result": DO[asked.pop("do")](**asked)}
-    except Exception as error:  # noqa: BLE001 - the library raises plain Exception for a bad signature
+    except Exception as error:  # the library raises plain Exception for a bad signature
         told = {"error": f"{type(error).__name__}: {error}"}
     print(json.dumps(told), flush=True)
