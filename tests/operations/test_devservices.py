@@ -87,11 +87,16 @@ def machines(monkeypatch) -> Iterator["list[Machine]"]:
         shutil.rmtree(machine.state, ignore_errors=True)
 
 
+def another_machine(machines: "list[Machine]") -> Machine:
+    state = Path(tempfile.mkdtemp(prefix="kaipiao-test-"))
+    state.chmod(0o755)  # Else root's servers, running as nobody, would keep their data in /var/tmp.
+    machines.append(Machine(state))
+    return machines[-1]
+
+
 @pytest.fixture
 def machine(machines) -> Machine:
-    machines.append(Machine(Path(tempfile.mkdtemp(prefix="kaipiao-test-"))))
-    os.chmod(machines[0].state, 0o755)
-    return machines[0]
+    return another_machine(machines)
 
 
 def kill(pid: int) -> None:
@@ -229,8 +234,7 @@ def test_reset_starts_empty(machine):
 
 
 def test_two_state_directories_share_nothing(machine, machines):
-    machines.append(Machine(Path(tempfile.mkdtemp(prefix="kaipiao-test-"))))
-    other = machines[1]
+    other = another_machine(machines)
     report, other_report = machine.up(), other.up()
     write_one_fact(report)
     with pytest.raises(psycopg.errors.UndefinedTable):
