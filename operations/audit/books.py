@@ -1,0 +1,136 @@
+"""
+Invariant 6: what the ledger says a channel owes is what that channel's successes less refunds say.
+
+Settlements by a channel (M22) will post to its clearing account too; `CLEARING_IS_OWED` is where they are counted.
+"""
+
+from operations.audit.checks import Check
+
+# Where the money of each payment comes from and goes to. A purchase kind that is not known here may credit any one
+# account (`target` is null).
+EXPECTED = """
+(SELECT payment.*,
+        CASE WHEN channel = 'wallet'
+             THEN ARRAY['buyer_bonus:' || buyer_id || ':' || currency, 'buyer_cash:' || buyer_id || ':' || currency]
+             ELSE ARRAY['clearing:' || channel || ':' || currency] END AS sources,
+        CASE WHEN outcome = 'surplus' THEN 'suspense::' || currency
+             WHEN purchase_kind = 'order' THEN 'guarantee::' || currency
+             WHEN purchase_kind = 'topup' THEN 'buyer_cash:' || buyer_id || ':' || currency END AS target
+   FROM payments_payment payment WHERE state = 'succeeded')
+"""
+
+PAYMENTS_ARE_BOOKED = Check(
+    name="6.payments_are_booked",
+    says="every success is booked once, from its channel or wallet to where its purchase or suspense is",
+    checked="SELECT count(*) FROM payments_payment WHERE state = 'succeeded'",
+    wrong=f"""
+SELECT payment.number AS what,
+       CASE WHEN entry.id IS NULL THEN format('it took %%s and nothing is booked', payment.amount_minor)
+            WHEN entry.reference <> payment.purchase_number
+            THEN format('its entry refers to %%s, not to %%s', entry.reference, payment.purchase_number)
+            ELSE format('it took %%s; booked: %%s', payment.amount_minor,
+                        string_agg(account.code || ' ' || posting.amount_minor, ', ' ORDER BY posting.id)) END AS why
+  FROM {EXPECTED} payment
+  LEFT JOIN wallet_journalentry entry ON entry.key = 'pay:' || payment.number
+  LEFT JOIN wallet_posting posting ON posting.entry_id = entry.id
+  LEFT JOIN wallet_account account ON account.id = posting.account_id
+ GROUP BY payment.number, payment.amount_minor, payment.purchase_number, payment.sources, payment.target,
+          entry.id, entry.reference
+HAVING entry.id IS NULL OR entry.reference <> payment.purchase_number
+    OR coalesce(sum(posting.amount_minor) FILTER (WHERE account.code = ANY(payment.sources)), 0) <> -payment.amount_minor
+    OR coalesce(sum(posting.amount_minor) FILTER (WHERE account.code = coalesce(payment.target, account.code)
+                                                    AND posting.amount_minor > 0), 0) <> payment.amount_minor
+    OR bool_or(account.code <> ALL(payment.sources) AND account.code <> coalesce(payment.target, account.code))
+UNION ALL
+SELECT entry.key, 'it books a payment that ' || coalesce('is ' || payment.state, 'does not exist')
+  FROM wallet_journalentry entry LEFT JOIN payments_payment payment ON payment.number = substr(entry.key, 5)
+ WHERE entry.key LIKE 'pay:%%' AND coalesce(payment.state, '') <> 'succeeded'
+""",  # noqa: S608
+)
+
+REFUNDS_ARE_BOOKED = Check(
+    name="6.refunds_are_booked",
+    says="a won payment's refund leaves its account for suspense when requested; every done one leaves suspense",
+    checked="SELECT count(*) FROM payments_refund",
+    wrong=f"""
+WITH fact AS (
+  SELECT refund.number, refund.amount_minor, refund.state, payment.sources, payment.target,
+         'refund-requested:' || refund.number AS key, payment.outcome = 'won' AS due,
+         payment.target AS debit, ARRAY['suspense::' || refund.currency] AS credits
+    FROM payments_refund refund JOIN {EXPECTED} payment ON payment.id = refund.payment_id
+  UNION ALL
+  SELECT refund.number, refund.amount_minor, refund.state, payment.sources, payment.target,
+         'refund:' || refund.number, refund.state = 'succeeded', 'suspense::' || refund.currency, payment.sources
+    FROM payments_refund refund JOIN {EXPECTED} payment ON payment.id = refund.payment_id
+)
+SELECT fact.number AS what,
+       CASE WHEN entry.id IS NULL THEN format('it is %%s and %%s is not booked', fact.state, fact.key)
+            WHEN NOT fact.due THEN format('it is %%s and %%s is booked', fact.state, fact.key)
+            ELSE format('it is over %%s; %%s has %%s', fact.amount_minor, fact.key,
+                        string_agg(account.code || ' ' || posting.amount_minor, ', ' ORDER BY posting.id)) END AS why
+  FROM fact
+  LEFT JOIN wallet_journalentry entry ON entry.key = fact.key
+  LEFT JOIN wallet_posting posting ON posting.entry_id = entry.id
+  LEFT JOIN wallet_account account ON account.id = posting.account_id
+ GROUP BY fact.number, fact.amount_minor, fact.state, fact.key, fact.due, fact.debit, fact.credits, entry.id
+HAVING (entry.id IS NOT NULL) <> fact.due
+    OR fact.due AND (
+       coalesce(sum(posting.amount_minor) FILTER (WHERE account.code = coalesce(fact.debit, account.code)
+                                                    AND posting.amount_minor < 0), 0) <> -fact.amount_minor
+    OR coalesce(sum(posting.amount_minor) FILTER (WHERE account.code = ANY(fact.credits)), 0) <> fact.amount_minor
+    OR bool_or(account.code <> ALL(fact.credits) AND account.code <> coalesce(fact.debit, account.code)))
+UNION ALL
+SELECT entry.key, 'it books a refund that does not exist'
+  FROM wallet_journalentry entry
+  LEFT JOIN payments_refund refund ON refund.number = split_part(entry.key, ':', 2)
+ WHERE (entry.key LIKE 'refund:%%' OR entry.key LIKE 'refund-requested:%%') AND refund.id IS NULL
+""",  # noqa: S608
+)
+
+CLEARING_IS_OWED = Check(
+    name="6.clearing_is_owed",
+    says="a channel's clearing account stands at minus its successes, plus what it refunded",
+    checked="SELECT count(*) FROM wallet_account WHERE kind = 'clearing'",
+    wrong="""
+WITH fact AS (
+  SELECT channel, currency, sum(amount_minor) AS owed
+    FROM (SELECT channel, currency, amount_minor FROM payments_payment
+           WHERE state = 'succeeded' AND channel <> 'wallet'
+          UNION ALL
+          SELECT payment.channel, payment.currency, -refund.amount_minor
+            FROM payments_refund refund JOIN payments_payment payment ON payment.id = refund.payment_id
+           WHERE refund.state = 'succeeded' AND payment.channel <> 'wallet') move
+   GROUP BY channel, currency
+), booked AS (
+  SELECT account.owner AS channel, account.currency, coalesce(sum(posting.amount_minor), 0) AS balance
+    FROM wallet_account account LEFT JOIN wallet_posting posting ON posting.account_id = account.id
+   WHERE account.kind = 'clearing' GROUP BY account.id
+)
+SELECT format('clearing:%%s:%%s', coalesce(fact.channel, booked.channel), coalesce(fact.currency, booked.currency)) AS what,
+       format('successes less refunds are %%s, the ledger says %%s is owed', coalesce(fact.owed, 0),
+              -coalesce(booked.balance, 0)) AS why
+  FROM fact FULL JOIN booked ON booked.channel = fact.channel AND booked.currency = fact.currency
+ WHERE coalesce(fact.owed, 0) <> -coalesce(booked.balance, 0)
+""",
+)
+
+SUSPENSE_IS_ON_ITS_WAY = Check(
+    name="6.suspense_is_on_its_way",
+    says="suspense holds exactly the refunds that are not done yet",
+    checked="SELECT count(*) FROM wallet_account WHERE kind = 'suspense'",
+    wrong="""
+WITH fact AS (
+  SELECT currency, sum(amount_minor) AS due FROM payments_refund WHERE state <> 'succeeded' GROUP BY currency
+), booked AS (
+  SELECT account.currency, coalesce(sum(posting.amount_minor), 0) AS balance
+    FROM wallet_account account LEFT JOIN wallet_posting posting ON posting.account_id = account.id
+   WHERE account.kind = 'suspense' GROUP BY account.currency
+)
+SELECT 'suspense::' || coalesce(fact.currency, booked.currency) AS what,
+       format('refunds of %%s are not done, suspense holds %%s', coalesce(fact.due, 0), coalesce(booked.balance, 0)) AS why
+  FROM fact FULL JOIN booked ON booked.currency = fact.currency
+ WHERE coalesce(fact.due, 0) <> coalesce(booked.balance, 0)
+""",
+)
+
+CHECKS = (PAYMENTS_ARE_BOOKED, REFUNDS_ARE_BOOKED, CLEARING_IS_OWED, SUSPENSE_IS_ON_ITS_WAY)
