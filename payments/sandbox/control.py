@@ -42,9 +42,10 @@ async def list_faults(request: web.Request) -> web.StreamResponse:
 
 
 async def clear_faults(request: web.Request) -> web.StreamResponse:
+    """All of them, or those ordered for one `number`."""
     stage = request.app[STAGE]
-    stage.faults.clear()
-    return await _done(stage, {"faults": []})
+    stage.faults.clear(request.query.get("number", ""))
+    return await _done(stage, {"faults": stage.faults.listed()})
 
 
 async def set_weather(request: web.Request) -> web.StreamResponse:
@@ -57,11 +58,11 @@ async def set_weather(request: web.Request) -> web.StreamResponse:
 
 
 async def list_trades(request: web.Request) -> web.StreamResponse:
-    """Trades whose number begins with `number`, each with its refunds."""
+    """Trades whose number begins with `number` and whose subject holds `subject`, each with its refunds."""
     books = request.app[STAGE].books
-    values = (request.query.get("channel", ""), request.query.get("number", ""))
-    wanted = "(?1 = '' OR channel = ?1) AND substr(number, 1, length(?2)) = ?2 ORDER BY number LIMIT ?3"
-    found = books.all(f"SELECT * FROM trades WHERE {wanted}", *values, ROWS_MAX)  # noqa: S608
+    values = [request.query.get(name, "") for name in ("channel", "number", "subject")]
+    wanted = "(?1 = '' OR channel = ?1) AND substr(number, 1, length(?2)) = ?2 AND instr(subject, ?3) > 0"
+    found = books.all(f"SELECT * FROM trades WHERE {wanted} ORDER BY number LIMIT ?4", *values, ROWS_MAX)  # noqa: S608
     for row in found:
         row.update(trades.find(books, row["channel"], row["number"]) or row)
         own = "SELECT * FROM refunds WHERE channel = ? AND number = ? ORDER BY created_at"

@@ -100,8 +100,9 @@ class Faults:
         )
         self.reload()
 
-    def clear(self) -> None:
-        self._books.update("DELETE FROM faults")
+    def clear(self, number: str = "") -> None:
+        """Take back the orders for one number, or all."""
+        self._books.update("DELETE FROM faults WHERE ? IN ('', number)", number)
         self.reload()
 
     def listed(self) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from html import escape
 
 from payments.sandbox.books import Row
 
-BRANDS = {"alipay": ("支付宝", "Alipay", "#1677ff"), "wechat": ("微信支付", "WeChat Pay", "#07a34f")}
+BRANDS = {"alipay": ("支付宝", "Alipay", "#0958d9"), "wechat": ("微信支付", "WeChat Pay", "#067a3c")}
 STATES = {
     "paid": ("支付成功", "Paid"),
     "closed": ("交易已关闭", "This trade is closed"),
