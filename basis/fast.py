@@ -9,6 +9,8 @@ from functools import lru_cache
 
 import redis
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 FastStoreAway = redis.exceptions.RedisError
 
@@ -21,4 +23,6 @@ def store() -> redis.Redis:
         socket_timeout=settings.REDIS_TIMEOUT_S,
         socket_connect_timeout=settings.REDIS_TIMEOUT_S,
         decode_responses=True,
+        # One try: the client's own retries would hold a buyer for seconds while nobody listens.
+        retry=Retry(NoBackoff(), 0),
     )

@@ -13,6 +13,8 @@ from typing import Any
 
 from csp.constants import NONCE, NONE, SELF
 from django.utils.translation import gettext_lazy as _
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from config import environment as env
 from operations import devservices
@@ -130,6 +132,8 @@ CACHES = {
             "CLIENT_CLASS": "django_redis.client.DefaultClient",
             "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT_S,
             "SOCKET_TIMEOUT": REDIS_TIMEOUT_S,
+            # One try: the client's own retries would hold a buyer for seconds while nobody listens.
+            "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0)},
             # Postgres decides: a cache that is away must not take a sale down with it.
             "IGNORE_EXCEPTIONS": True,
         },
@@ -209,7 +213,7 @@ REFUND_SCHEDULE_S = env.numbers("REFUND_SCHEDULE_S", (3, 10, 30, 60, 120, 300, 6
 # A trade that a channel does not know this long after its deadline is closed; the time is for clocks that differ.
 ABSENT_GRACE = timedelta(seconds=env.integer("ABSENT_GRACE_SECONDS", default=60, low=1, high=3600))
 OUTBOX_LEASE = timedelta(seconds=env.integer("OUTBOX_LEASE_SECONDS", default=30, low=2, high=600))
-IDEMPOTENCY_LEASE = timedelta(seconds=env.integer("IDEMPOTENCY_LEASE_SECONDS", default=30, low=1, high=600))
+IDEMPOTENCY_LEASE = timedelta(seconds=env.integer("IDEMPOTENCY_LEASE_SECONDS", default=60, low=1, high=600))
 IDEMPOTENCY_KEEP = timedelta(hours=env.integer("IDEMPOTENCY_KEEP_HOURS", default=48, low=24, high=8760))
 
 # -- channels -----------------------------------------------------------------------------------------------
@@ -245,7 +249,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.tokens.SignedInWithScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["basis.parsing.BoundedJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "basis.pagination.NewestFirst",
     "PAGE_SIZE": 50,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -262,6 +266,20 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    # Several things have a `state` or a `kind`; without names of their own, clients would get State78bEnum.
+    "ENUM_NAME_OVERRIDES": {
+        "OrderState": "ticketing.models.OrderState",
+        "TicketState": "ticketing.models.TicketState",
+        "PaymentState": "payments.models.PaymentState",
+        "RefundState": "payments.models.RefundState",
+        "TopUpState": "wallet.models.TopUpState",
+        "ChannelCode": "payments.models.ChannelCode",
+        "SalePhaseKind": "ticketing.models.SalePhase.Kind",
+        "PhaseState": ["open", "coming"],
+        "SeatState": ["free", "taken"],
+        "CashierKind": ["redirect", "qr"],
+        "PurchaseKind": ["order", "topup"],
+    },
 }
 
 # -- languages and time -----------------------------------------------------------------------------------
@@ -293,7 +311,10 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("handle", "name", "phone", "email")},
+    },
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
@@ -309,6 +330,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = PRODUCTION
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "basis.problems.csrf_failure"
 if env.flag("KAIPIAO_BEHIND_PROXY", False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CONTENT_SECURITY_POLICY = {
