@@ -6,5 +6,9 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+    path("problems/", include("basis.problems")),
     path("v1/auth/", include("accounts.urls")),
+    path("v1/", include("ticketing.api_urls")),
+    path("v1/", include("payments.api_urls")),
+    path("v1/", include("wallet.api_urls")),
 ]

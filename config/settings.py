@@ -280,6 +280,20 @@ SPECTACULAR_SETTINGS = {
         "CashierKind": ["redirect", "qr"],
         "PurchaseKind": ["order", "topup"],
     },
+    # Several things have a `state` or a `kind`; without names of their own, clients would get State78bEnum.
+    "ENUM_NAME_OVERRIDES": {
+        "OrderState": "ticketing.models.OrderState",
+        "TicketState": "ticketing.models.TicketState",
+        "PaymentState": "payments.models.PaymentState",
+        "RefundState": "payments.models.RefundState",
+        "TopUpState": "wallet.models.TopUpState",
+        "ChannelCode": "payments.models.ChannelCode",
+        "SalePhaseKind": "ticketing.models.SalePhase.Kind",
+        "PhaseState": ["open", "coming"],
+        "SeatState": ["free", "taken"],
+        "CashierKind": ["redirect", "qr"],
+        "PurchaseKind": ["order", "topup"],
+    },
 }
 
 # -- languages and time -----------------------------------------------------------------------------------

@@ -1,0 +1,346 @@
+"""/api/v1/payments and the payment tokens: how a purchase is paid, whatever was bought."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.tokens import signed_in
+from basis import events, fast
+from basis.idempotency import idempotent
+from basis.pagination import NewestFirst
+from basis.problems import Problem, define, problem_responses
+from basis.shapes import (
+    KEYED,
+    PAGE_PARAMETERS,
+    SIGNED_IN,
+    MoneyField,
+    MoneySerializer,
+    StrictChoice,
+    StrictInput,
+    StrictText,
+    UtcField,
+    money,
+    page_of,
+)
+from payments import asking, checkout, listings, settle
+from payments.channels import registry
+from payments.models import ChannelCode, Outcome, Payment, PaymentState, RefundState
+from payments.purchases import NoSuchPurchase
+from risk.payment_tokens import TokenRefused
+
+log = events.get_logger(__name__)
+
+CHECK_EVERY_MS = 2000
+TOKEN_LENGTH_MAX = 512
+# Where a channel sends the buyer back to, by what was bought.
+PAGES = {"order": "/orders/{number}/", "topup": "/wallet/"}
+
+define("not_payable", status=409, title=_("This cannot be paid now"))
+define("channel_not_offered", status=409, title=_("This way to pay is not offered"))
+define("token_refused", status=409, title=_("The payment token is not valid for this"))
+define("token_used_elsewhere", status=409, title=_("The payment token was used at another channel"))
+
+
+# -- shapes
+# ---------------------------------------------------------------------------------------------------------
+class PurchaseSerializer(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(choices=list(PAGES))
+    number = serializers.CharField()
+
+
+class CashierSerializer(serializers.Serializer[Any]):
+    """Where the buyer pays: `redirect` is a page to go to, `qr` the text of a code to scan."""
+
+    kind = serializers.ChoiceField(choices=["redirect", "qr"])
+    url = serializers.CharField()
+
+
+class RefundSerializer(serializers.Serializer[Any]):
+    number = serializers.CharField()
+    state = serializers.ChoiceField(choices=RefundState.choices)
+    amount = MoneyField()
+    reason = serializers.CharField()
+
+
+class PaymentSerializer(serializers.Serializer[Any]):
+    """
+    One try at one channel. `state` is the channel's word; `outcome` says whether the money paid the purchase (`won`)
+    or was not needed and goes back (`surplus`). `cashier` is null as soon as there is nothing left to pay there.
+    """
+
+    number = serializers.CharField()
+    purchase = serializers.SerializerMethodField()
+    channel = serializers.ChoiceField(choices=ChannelCode.choices)
+    state = serializers.ChoiceField(choices=PaymentState.choices)
+    outcome = serializers.ChoiceField(choices=Outcome.choices)
+    amount = MoneyField()
+    cashier = serializers.SerializerMethodField()
+    created_at = UtcField()
+    paid_at = UtcField(allow_null=True)
+    refusal = serializers.CharField(help_text="The channel's own code; empty if it did not refuse")
+    refunds = serializers.SerializerMethodField()
+
+    @extend_schema_field(PurchaseSerializer)
+    def get_purchase(self, payment: Payment) -> dict[str, str]:
+        return {"kind": payment.purchase_kind, "number": payment.purchase_number}
+
+    @extend_schema_field(CashierSerializer(allow_null=True))
+    def get_cashier(self, payment: Payment) -> dict[str, str] | None:
+        if not payment.cashier_url or not payment.live or payment.superseded_at is not None:
+            return None
+        return {"kind": payment.cashier_kind, "url": payment.cashier_url}
+
+    @extend_schema_field(RefundSerializer(many=True))
+    def get_refunds(self, payment: Payment) -> Any:
+        return RefundSerializer(listings.refunds_of(payment), many=True).data
+
+
+class PaySerializer(StrictInput):
+    """What to pay (`order` or `topup`), where, and with which payment token."""
+
+    order = StrictText(max_length=32, required=False)
+    topup = StrictText(max_length=32, required=False)
+    channel = StrictChoice(choices=ChannelCode.choices)
+    token = StrictText(max_length=TOKEN_LENGTH_MAX, trim_whitespace=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        named = [kind for kind in PAGES if kind in attrs]
+        if len(named) != 1:
+            raise serializers.ValidationError({"order": [_("Name one purchase: `order` or `topup`.")]})
+        return attrs | {"kind": named[0], "number": attrs[named[0]]}
+
+
+# -- payments
+# -------------------------------------------------------------------------------------------------------
+class PaymentsView(APIView):
+    scopes = {"GET": "payments:read", "POST": "payments:write"}
+
+    @extend_schema(
+        operation_id="payments",
+        summary="My payments, newest first",
+        parameters=PAGE_PARAMETERS,
+        responses={
+            200: page_of("PaymentPage", PaymentSerializer),
+            **problem_responses("invalid", *SIGNED_IN),
+        },
+    )
+    def get(self, request: Request) -> Response:
+        pages = NewestFirst()
+        page = pages.paginate_queryset(listings.payments_of(signed_in(request).pk), request, self)
+        return pages.get_paginated_response(PaymentSerializer(page, many=True).data)
+
+    @extend_schema(
+        operation_id="payments_pay",
+        summary="Pay",
+        description=(
+            "However often it is sent with one payment token, one payment comes of it: 201 for the request that made "
+            "it, 200 with the same payment for every other. While the channel is still being called the state is "
+            "`created`: ask `GET payments/{number}` again."
+        ),
+        request=PaySerializer,
+        responses={
+            201: PaymentSerializer,
+            200: PaymentSerializer,
+            **problem_responses(
+                *(*KEYED, *SIGNED_IN, "not_found", "not_payable", "channel_not_offered", "token_refused"),
+                "token_used_elsewhere",
+            ),
+        },
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        data = PaySerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        now = timezone.now()
+        payment = _pay(request, data.validated_data, now=now)
+        # What this very request recorded carries its time; everything else repeats an earlier press.
+        status = 201 if payment.created_at == now else 200
+        headers = {"Location": f"/api/v1/payments/{payment.number}"}
+        return Response(PaymentSerializer(payment).data, status=status, headers=headers)
+
+
+def _pay(request: Request, wanted: dict[str, Any], *, now: datetime) -> Payment:
+    kind, number = wanted["kind"], wanted["number"]
+    try:
+        return checkout.pay(
+            kind=kind,
+            number=number,
+            buyer_id=signed_in(request).pk,
+            channel=wanted["channel"],
+            token=wanted["token"],
+            return_url=settings.PUBLIC_URL + PAGES[kind].format(number=number),
+            now=now,
+        )
+    except REFUSALS as error:
+        raise refusal(error) from error
+
+
+REFUSALS = (
+    NoSuchPurchase,
+    checkout.NotPayable,
+    checkout.ChannelNotOffered,
+    checkout.TokenUsedElsewhere,
+    TokenRefused,
+)
+UNPAYABLE = {
+    "paid": _("It is paid already."),
+    "refunded": _("It was refunded; place a new order."),
+    "cancelled": _("It was cancelled; place a new order."),
+    "expired": _("The time to pay is over; start again."),
+}
+
+
+def refusal(error: Exception) -> Problem:
+    """What the API says when a purchase cannot be paid."""
+    match error:
+        case NoSuchPurchase():
+            return Problem(code="not_found")
+        case checkout.NotPayable():
+            return Problem(code="not_payable", detail=UNPAYABLE.get(error.reason, ""), reason=error.reason)
+        case checkout.ChannelNotOffered():
+            return Problem(
+                code="channel_not_offered", detail=_("Choose one of the payment token's `channels`.")
+            )
+        case checkout.TokenUsedElsewhere():
+            return Problem(
+                code="token_used_elsewhere",
+                detail=_("Fetch a new payment token to pay another way; the earlier payment is then closed."),
+                payment=error.payment.number,
+            )
+        case TokenRefused():
+            return Problem(
+                code="token_refused",
+                detail=_("Fetch a new payment token and pay with that."),
+                reason=error.reason,
+            )
+    raise error
+
+
+def own_payment(request: Request, number: str) -> Payment:
+    """
+    :raises Problem: `not_found`, also if it is another buyer's
+    """
+    payment = listings.payment_of(signed_in(request).pk, number)
+    if payment is None:
+        raise Problem(code="not_found")
+    return payment
+
+
+class PaymentView(APIView):
+    scopes = {"GET": "payments:read"}
+
+    @extend_schema(
+        operation_id="payment",
+        summary="A payment of mine",
+        responses={200: PaymentSerializer, **problem_responses(*SIGNED_IN, "not_found")},
+    )
+    def get(self, request: Request, number: str) -> Response:
+        return Response(PaymentSerializer(own_payment(request, number)).data)
+
+
+class CheckView(APIView):
+    scopes = {"POST": "payments:write"}
+
+    @extend_schema(
+        operation_id="payment_check",
+        summary="Ask the channel now",
+        description=(
+            "Channels are asked on a schedule anyway; this is for a buyer who says he has paid. At most once in two "
+            "seconds a payment. Needs no Idempotency-Key: asking changes nothing that is not a fact already."
+        ),
+        request=None,
+        responses={
+            200: PaymentSerializer,
+            **problem_responses(*SIGNED_IN, "not_found", "channel_not_offered", "too_many_requests"),
+        },
+    )
+    def post(self, request: Request, number: str) -> Response:
+        payment = own_payment(request, number)
+        if payment.live:
+            payment = _asked(payment, now=timezone.now())
+        return Response(PaymentSerializer(payment).data)
+
+
+def _asked(payment: Payment, *, now: datetime) -> Payment:
+    try:
+        if not fast.store().set(f"payment-check:{{{payment.number}}}", 1, nx=True, px=CHECK_EVERY_MS):
+            raise Problem(
+                code="too_many_requests",
+                detail=_("The channel was asked a moment ago. Wait two seconds."),
+                retry_after=CHECK_EVERY_MS // 1000,
+            )
+        return asking.ask(payment.number, source="check", now=now)
+    except fast.FastStoreAway:
+        return payment  # Nobody counts, so nobody asks out of turn: the schedule asks.
+    except registry.NoSuchChannel as error:
+        raise Problem(code="channel_not_offered", detail=_("The channel is switched off for now.")) from error
+    except settle.AmountDiffers as error:
+        log.error("payment.amount_differs", payment=payment.number, why=str(error))
+        return payment
+
+
+# -- payment tokens
+# -------------------------------------------------------------------------------------------------
+class OfferSerializer(serializers.Serializer[Any]):
+    """
+    `token` is null and `refusal` says why if it cannot be paid. `payment` is the one to resume or the one that paid.
+    """
+
+    token = serializers.CharField(allow_null=True)
+    amount = MoneySerializer()
+    channels = serializers.ListField(child=serializers.ChoiceField(choices=ChannelCode.choices))
+    payment = PaymentSerializer(allow_null=True)
+    payable_until = UtcField()
+    refusal = serializers.CharField(help_text="`paid`, `refunded`, `cancelled`, `expired`; empty if payable")
+
+
+def payment_token_schema(operation_id: str, summary: str) -> Any:
+    return extend_schema(
+        operation_id=operation_id,
+        summary=summary,
+        description=(
+            "A token for one payment. All requests before the next payment get the same one, so it needs no "
+            "Idempotency-Key."
+        ),
+        request=None,
+        responses={200: OfferSerializer, **problem_responses(*SIGNED_IN, "not_found")},
+    )
+
+
+class PaymentTokenView(APIView):
+    """What may be paid how; a subclass says for which kind of purchase."""
+
+    scopes = {"POST": "payments:write"}
+    kind = ""
+
+    def post(self, request: Request, number: str) -> Response:
+        try:
+            offer = checkout.offer(
+                kind=self.kind, number=number, buyer_id=signed_in(request).pk, now=timezone.now()
+            )
+        except NoSuchPurchase as error:
+            raise Problem(code="not_found") from error
+        shown = {
+            "token": offer.token or None,
+            "amount": money(offer.quote.amount_minor, offer.quote.currency),
+            "channels": offer.channels,
+            "payment": offer.payment,
+            "payable_until": offer.quote.payable_until,
+            "refusal": offer.quote.refusal,
+        }
+        return Response(OfferSerializer(shown).data, headers={"Cache-Control": "no-store"})
+
+
+@extend_schema_view(post=payment_token_schema("topup_payment_token", "The top-up's way to pay"))
+class TopUpPaymentTokenView(PaymentTokenView):
+    kind = "topup"
