@@ -77,6 +77,8 @@ async def serve(*, host: str, port: int, state: Path, key_dir: Path, time_factor
 
 
 async def _run(host: str, port: int, books: Books, key_dir: Path, time_factor: float) -> None:
+    # Before anybody can know that we are here: a signal that follows at once must not find the default.
+    stopped = _stop_on_signals()
     material, faults = keys.load(key_dir), Faults(books)
     notifier = Notifier(books=books, keys=material, faults=faults, time_factor=time_factor)
     app = web.Application()
@@ -89,7 +91,7 @@ async def _run(host: str, port: int, books: Books, key_dir: Path, time_factor: f
     delivering = asyncio.create_task(notifier.run())
     print(json.dumps({"ready": True, "url": _address(host, runner)}), flush=True)
     try:
-        await _until_stopped(delivering)
+        await _until(stopped, delivering)
     finally:
         await runner.cleanup()
         delivering.cancel()
@@ -98,12 +100,15 @@ async def _run(host: str, port: int, books: Books, key_dir: Path, time_factor: f
             await delivering
 
 
-async def _until_stopped(delivering: asyncio.Task[None]) -> None:
-    """A sandbox that no longer delivers is of no use: its failure ends the process too."""
+def _stop_on_signals() -> asyncio.Event:
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped
+
+
+async def _until(stopped: asyncio.Event, delivering: asyncio.Task[None]) -> None:
+    """A sandbox that no longer delivers is of no use: its failure ends the process too."""
     waiting = asyncio.create_task(stopped.wait())
     done, _ = await asyncio.wait({waiting, delivering}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
