@@ -37,7 +37,8 @@ SELECT payment.number AS what,
  GROUP BY payment.number, payment.amount_minor, payment.purchase_number, payment.sources, payment.target,
           entry.id, entry.reference
 HAVING entry.id IS NULL OR entry.reference <> payment.purchase_number
-    OR coalesce(sum(posting.amount_minor) FILTER (WHERE account.code = ANY(payment.sources)), 0) <> -payment.amount_minor
+    OR coalesce(sum(posting.amount_minor) FILTER (WHERE account.code = ANY(payment.sources)), 0)
+       <> -payment.amount_minor
     OR coalesce(sum(posting.amount_minor) FILTER (WHERE account.code = coalesce(payment.target, account.code)
                                                     AND posting.amount_minor > 0), 0) <> payment.amount_minor
     OR bool_or(account.code <> ALL(payment.sources) AND account.code <> coalesce(payment.target, account.code))
@@ -106,7 +107,8 @@ WITH fact AS (
     FROM wallet_account account LEFT JOIN wallet_posting posting ON posting.account_id = account.id
    WHERE account.kind = 'clearing' GROUP BY account.id
 )
-SELECT format('clearing:%%s:%%s', coalesce(fact.channel, booked.channel), coalesce(fact.currency, booked.currency)) AS what,
+SELECT format('clearing:%%s:%%s', coalesce(fact.channel, booked.channel),
+              coalesce(fact.currency, booked.currency)) AS what,
        format('successes less refunds are %%s, the ledger says %%s is owed', coalesce(fact.owed, 0),
               -coalesce(booked.balance, 0)) AS why
   FROM fact FULL JOIN booked ON booked.channel = fact.channel AND booked.currency = fact.currency
@@ -127,7 +129,8 @@ WITH fact AS (
    WHERE account.kind = 'suspense' GROUP BY account.currency
 )
 SELECT 'suspense::' || coalesce(fact.currency, booked.currency) AS what,
-       format('refunds of %%s are not done, suspense holds %%s', coalesce(fact.due, 0), coalesce(booked.balance, 0)) AS why
+       format('refunds of %%s are not done, suspense holds %%s', coalesce(fact.due, 0),
+              coalesce(booked.balance, 0)) AS why
   FROM fact FULL JOIN booked ON booked.currency = fact.currency
  WHERE coalesce(fact.due, 0) <> coalesce(booked.balance, 0)
 """,

@@ -26,7 +26,8 @@ BALANCES_ARE_POSTINGS = Check(
     wrong="""
 SELECT account.code AS what,
        CASE WHEN account.floor_minor IS NULL THEN format('it has no floor and stores %%s', account.balance_minor)
-            ELSE format('it stores %%s, its postings sum to %%s', account.balance_minor, coalesce(booked.total, 0)) END AS why
+            ELSE format('it stores %%s, its postings sum to %%s', account.balance_minor, coalesce(booked.total, 0))
+        END AS why
   FROM wallet_account account
   LEFT JOIN (SELECT account_id, sum(amount_minor) AS total FROM wallet_posting GROUP BY account_id) booked
     ON booked.account_id = account.id
@@ -70,7 +71,8 @@ FLOORS_HOLD = Check(
     wrong="""
 SELECT account.code AS what,
        CASE WHEN (account.floor_minor IS NOT NULL) <> (account.kind = ANY(%(bounded_kinds)s))
-            THEN format('an account of kind %%s with floor %%s', account.kind, coalesce(account.floor_minor::text, 'none'))
+            THEN format('an account of kind %%s with floor %%s', account.kind,
+                        coalesce(account.floor_minor::text, 'none'))
             ELSE format('its postings sum to %%s, %%s are held, its floor is %%s', coalesce(booked.total, 0),
                         account.held_minor, account.floor_minor) END AS why
   FROM wallet_account account

@@ -11,7 +11,8 @@ LIVE_PAYMENTS_ARE_CHASED = Check(
     says="a payment without a final answer has a message that will ask its channel",
     checked="SELECT count(*) FROM payments_payment WHERE state = ANY(%(live_payments)s)",
     wrong="""
-SELECT payment.number AS what, format('it is %%s and nothing will ask %%s about it', payment.state, payment.channel) AS why
+SELECT payment.number AS what,
+       format('it is %%s and nothing will ask %%s about it', payment.state, payment.channel) AS why
   FROM payments_payment payment
   LEFT JOIN payments_outboxmessage message ON message.key = 'chase:' || payment.number AND message.done_at IS NULL
  WHERE payment.state = ANY(%(live_payments)s) AND message.id IS NULL
@@ -35,7 +36,8 @@ NOTIFICATIONS_ARE_APPLIED = Check(
     says="an accepted notification has a message that applies it",
     checked="SELECT count(*) FROM payments_notification WHERE verdict = 'accepted'",
     wrong="""
-SELECT 'notification ' || row.id AS what, format('%%s sent it, it is accepted and nothing applies it', row.channel) AS why
+SELECT 'notification ' || row.id AS what,
+       format('%%s sent it, it is accepted and nothing applies it', row.channel) AS why
   FROM payments_notification row
   LEFT JOIN payments_outboxmessage message ON message.key = 'notify:' || row.id AND message.done_at IS NULL
  WHERE row.verdict = 'accepted' AND message.id IS NULL

@@ -98,7 +98,8 @@ ALLOWANCES_MATCH_ORDERS = Check(
     says="what a buyer has taken in a phase is what the live orders there are for",
     checked="SELECT count(*) FROM ticketing_allowance",
     wrong="""
-SELECT format('buyer %%s in phase %%s', coalesce(a.buyer_id, live.buyer_id), coalesce(a.phase_id, live.phase_id)) AS what,
+SELECT format('buyer %%s in phase %%s', coalesce(a.buyer_id, live.buyer_id),
+              coalesce(a.phase_id, live.phase_id)) AS what,
        format('%%s seats are counted, live orders are for %%s', coalesce(a.taken, 0), coalesce(live.n, 0)) AS why
   FROM ticketing_allowance a
   FULL JOIN (SELECT phase_id, buyer_id, sum(quantity) AS n FROM ticketing_order WHERE state = ANY(%(live_orders)s)

@@ -66,7 +66,8 @@ SURPLUS_GOES_BACK = Check(
     checked="SELECT count(*) FROM payments_payment WHERE state = 'succeeded' AND outcome <> 'won'",
     wrong="""
 SELECT payment.number AS what,
-       format('it took %%s and did not win; its refunds are %%s', payment.amount_minor, coalesce(refund.asked, 0)) AS why
+       format('it took %%s and did not win; its refunds are %%s', payment.amount_minor,
+              coalesce(refund.asked, 0)) AS why
   FROM payments_payment payment
   LEFT JOIN (SELECT payment_id, sum(amount_minor) AS asked FROM payments_refund GROUP BY payment_id) refund
     ON refund.payment_id = payment.id
