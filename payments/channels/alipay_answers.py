@@ -52,7 +52,7 @@ def believe(raw: bytes, method: str, alipay_key: RSAPublicKey) -> dict[str, Any]
         signature = json.loads(parts.get("sign", b'""'))
         signed = parts.get(method.replace(".", "_") + "_response") or parts["error_response"]
         answer = json.loads(signed)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         return "unreadable_answer"
     if not signature:
         return "unsigned_answer"
@@ -85,7 +85,7 @@ def read(reader: Callable[..., Any], *arguments: Any) -> Any:
     """A signed answer that lacks what it must hold is no answer."""
     try:
         return reader(*arguments)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         return port.Unknown(f"incomplete_answer: {type(error).__name__}")
 
 

@@ -253,7 +253,7 @@ class Wechat:
             return {} if answer.status == 204 else "unreadable_answer"
         try:
             content = json.loads(answer.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             content = None
         if answer.status >= 500 or not isinstance(content, dict):
             return f"http_{answer.status}"

@@ -53,5 +53,5 @@ def read(reader: Callable[..., Any], *arguments: Any) -> Any:
     """A signed answer that lacks what it must hold is no answer."""
     try:
         return reader(*arguments)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         return port.Unknown(f"incomplete_answer: {type(error).__name__}")

@@ -57,7 +57,7 @@ def open_event(body: bytes, apiv3_key: AESGCM) -> Event:
         )
         associated = (resource.get("associated_data") or "").encode()
         event_id, event_type = str(envelope["id"] or ""), str(envelope["event_type"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise port.NotifyRefused("malformed", type(error).__name__) from error
     if not event_id:
         raise port.NotifyRefused("malformed", "no id")
@@ -69,7 +69,7 @@ def _decrypt(key: AESGCM, nonce: bytes, ciphertext: bytes, associated: bytes) ->
         raise port.NotifyRefused("undecryptable", "nonce")
     try:
         content = json.loads(key.decrypt(nonce, ciphertext, associated))
-    except (InvalidTag, ValueError) as error:
+    except (InvalidTag, ValueError, RecursionError) as error:
         raise port.NotifyRefused("undecryptable") from error
     if not isinstance(content, dict):
         raise port.NotifyRefused("malformed", "resource")
@@ -101,7 +101,7 @@ def to_notice(event: Event, *, key_id: str) -> port.Notice:
             settled = None if isinstance(refund, port.Unknown) else refund
             refund_number = _text(event.resource, "out_refund_no")
             return port.Notice(event.id, key_id, number, refund_number=refund_number, refund=settled)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise port.NotifyRefused("malformed", f"{type(error).__name__}: {error}") from error
     raise port.NotifyRefused("unknown_event", event.type[:64])
 

@@ -52,7 +52,9 @@ def verify_headers(
         raise NotBelieved("stale", timestamp[:32])
     if serial not in keys:
         raise NotBelieved("unknown_serial", serial[:64])
-    if not is_signed(keys[serial], f"{timestamp}\n{nonce}\n".encode() + body + b"\n", signature):
+    if not is_signed(
+        keys[serial], f"{timestamp}\n{nonce}\n".encode(errors="replace") + body + b"\n", signature
+    ):
         raise NotBelieved("bad_signature")
     return SignedBy(serial, f"{serial}:{timestamp}:{nonce}")
 
