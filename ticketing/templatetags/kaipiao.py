@@ -1,0 +1,85 @@
+"""What the buyer's templates need: amounts, times, numbers in groups."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django import template
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+
+from ticketing.timeline import BUYER, CHANNEL, STAFF
+from ticketing.wording import amount, channel_name
+
+register = template.Library()
+
+FEW = 50
+
+
+@register.filter
+def money(minor: int, currency: str = "CNY") -> str:
+    """Minor units as the reader writes them: `{{ order.amount_minor|money:order.currency }}`."""
+    return amount(minor, currency)
+
+
+@register.filter
+def signed_money(minor: int, currency: str = "CNY") -> str:
+    """With a plus or a (true) minus before it, for statements."""
+    return ("+" if minor > 0 else "−" if minor < 0 else "") + amount(abs(minor), currency)
+
+
+@register.filter
+def yuan(minor: int) -> str:
+    """Plain digits for a form field: `123.45`, or `123` when there are no fen."""
+    return f"{minor // 100}" if minor % 100 == 0 else f"{minor // 100}.{minor % 100:02}"
+
+
+@register.filter
+def channel(code: str) -> str:
+    return channel_name(code)
+
+
+@register.filter
+def iso(at: datetime) -> str:
+    """For machines: `datetime="…"` and the countdown."""
+    return timezone.localtime(at).isoformat(timespec="seconds")
+
+
+@register.filter
+def epoch_ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+@register.filter
+def day_and_time(at: datetime) -> str:
+    """`11月22日 周日 19:30` or `Sun 22 Nov, 19:30`."""
+    return formats.date_format(timezone.localtime(at), _("D j M, H:i"))
+
+
+@register.filter
+def clock(at: datetime) -> str:
+    return formats.date_format(timezone.localtime(at), "H:i:s")
+
+
+@register.filter
+def hour(at: datetime) -> str:
+    return formats.date_format(timezone.localtime(at), "H:i")
+
+
+@register.simple_tag
+def remaining(until: datetime, now: datetime) -> str:
+    """What is left, as `14:59`, or `1:02:03` from an hour on; never below zero."""
+    seconds = max(0, int((until - now).total_seconds()))
+    hours, rest = divmod(seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes:02}:{seconds:02}"
+
+
+@register.filter
+def who(actor: str) -> str:
+    return {BUYER: _("You"), CHANNEL: _("Payment channel"), STAFF: _("Staff")}.get(actor, _("System"))
+
+
+@register.filter
+def is_few(free: int) -> bool:
+    return 0 < free < FEW
