@@ -32,6 +32,7 @@ test: venv system peers lint types contracts migrations messages deploy-check un
 lint: venv ## Style, as ruff sees it
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python scripts/list-settings --check
 
 fmt: venv ## Repair what ruff can repair
 	$(BIN)/ruff check --fix .
