@@ -5,7 +5,10 @@ and says with `FastStoreAway` handling what it does while the store is away.
 
 from __future__ import annotations
 
+import threading
+import time
 from functools import lru_cache
+from typing import Any
 
 import redis
 from django.conf import settings
@@ -14,11 +17,47 @@ from redis.retry import Retry
 
 FastStoreAway = redis.exceptions.RedisError
 
+# A store that stays silent costs every question the whole timeout. For this long after one such answer nobody asks;
+# then one caller finds out, and the others go on without.
+AWAY_S = 1.0
+
+
+class Store(redis.Redis):
+    """A client that remembers for `AWAY_S` that the store is away."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._asking = threading.Lock()
+        self._away_until = 0.0  # by the monotonic clock; 0 while the store answers
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """
+        :raises FastStoreAway: it does not answer, or did not a moment ago
+        """
+        if not self._may_ask():
+            raise redis.exceptions.ConnectionError("the fast store did not answer a moment ago")
+        try:
+            answer = super().execute_command(*args, **options)
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
+            self._away_until = time.monotonic() + AWAY_S
+            raise
+        self._away_until = 0.0
+        return answer
+
+    def _may_ask(self) -> bool:
+        if not self._away_until:
+            return True
+        with self._asking:
+            if time.monotonic() < self._away_until:
+                return False
+            self._away_until = time.monotonic() + AWAY_S
+            return True
+
 
 @lru_cache(maxsize=1)
 def store() -> redis.Redis:
     """The process's one connection pool."""
-    return redis.Redis.from_url(
+    return Store.from_url(
         settings.REDIS_URL,
         socket_timeout=settings.REDIS_TIMEOUT_S,
         socket_connect_timeout=settings.REDIS_TIMEOUT_S,

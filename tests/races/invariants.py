@@ -47,11 +47,11 @@ ALWAYS = {
         SELECT number FROM payments_refund r WHERE state IS DISTINCT FROM
           (SELECT to_state FROM payments_refundevent e WHERE e.refund_id = r.id ORDER BY e.id DESC LIMIT 1)""",
     "a history has no gaps": """
-        SELECT e.id FROM (SELECT id, from_state, lag(to_state, 1, '') OVER (PARTITION BY order_id ORDER BY id) AS before
-                            FROM ticketing_orderevent) e WHERE e.from_state <> e.before
+        SELECT e.id FROM (SELECT id, from_state, lag(to_state, 1, '') OVER (PARTITION BY order_id ORDER BY id) AS last
+                            FROM ticketing_orderevent) e WHERE e.from_state <> e.last
         UNION ALL
-        SELECT e.id FROM (SELECT id, from_state, lag(to_state, 1, '') OVER (PARTITION BY payment_id ORDER BY id) AS before
-                            FROM payments_paymentevent) e WHERE e.from_state <> e.before""",
+        SELECT e.id FROM (SELECT id, from_state, lag(to_state, 1, '') OVER (PARTITION BY payment_id ORDER BY id) AS last
+                            FROM payments_paymentevent) e WHERE e.from_state <> e.last""",
     "an order's winner is its one winning payment": """
         SELECT coalesce(o.number, p.purchase_number) FROM
           (SELECT * FROM ticketing_order WHERE winner <> '') o FULL JOIN

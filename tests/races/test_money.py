@@ -12,7 +12,7 @@ from django.db import transaction
 from basis import lifecycle
 from payments import checkout, money, outbox, settle
 from payments.channels.port import Paid
-from payments.models import Outcome, OutboxMessage, Payment, PaymentState, Refund
+from payments.models import OutboxMessage, Outcome, Payment, PaymentState, Refund
 from risk import payment_tokens
 from tests.races.crowd import at_once, count, crowd, errors
 from ticketing import fulfil, orders, tickets
