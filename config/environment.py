@@ -86,6 +86,14 @@ def file_or_text(name: str) -> str:
     return value
 
 
+def files(name: str) -> dict[str, str]:
+    """Texts by name, written `name=path,name=path`."""
+    pairs = [pair.split("=", 1) for pair in words(name)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ImproperlyConfigured(f"{name}: write name=path, several with commas")
+    return {key: Path(path).read_text() for key, path in pairs}
+
+
 def database(url: str) -> dict[str, object]:
     """`postgresql://user:password@host:port/name`; a Unix socket as `postgresql://user@/name?host=/socket/dir`."""
     parts = urlsplit(url)

@@ -238,7 +238,7 @@ WECHAT = {
     "merchant_private_key_pem": env.file_or_text("WECHAT_MERCHANT_PRIVATE_KEY"),
     "apiv3_key": env.text("WECHAT_APIV3_KEY"),
     # serial=path, several with commas: during a key change WeChat Pay signs with both.
-    "platform_keys": dict(pair.split("=", 1) for pair in env.words("WECHAT_PLATFORM_KEYS")),
+    "platform_keys": env.files("WECHAT_PLATFORM_KEYS"),
 }
 
 # -- REST -----------------------------------------------------------------------------------------------
@@ -266,20 +266,6 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
-    # Several things have a `state` or a `kind`; without names of their own, clients would get State78bEnum.
-    "ENUM_NAME_OVERRIDES": {
-        "OrderState": "ticketing.models.OrderState",
-        "TicketState": "ticketing.models.TicketState",
-        "PaymentState": "payments.models.PaymentState",
-        "RefundState": "payments.models.RefundState",
-        "TopUpState": "wallet.models.TopUpState",
-        "ChannelCode": "payments.models.ChannelCode",
-        "SalePhaseKind": "ticketing.models.SalePhase.Kind",
-        "PhaseState": ["open", "coming"],
-        "SeatState": ["free", "taken"],
-        "CashierKind": ["redirect", "qr"],
-        "PurchaseKind": ["order", "topup"],
-    },
     # Several things have a `state` or a `kind`; without names of their own, clients would get State78bEnum.
     "ENUM_NAME_OVERRIDES": {
         "OrderState": "ticketing.models.OrderState",

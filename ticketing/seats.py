@@ -108,7 +108,8 @@ def sell(order_id: int) -> list[int]:
     """The order's held seats are sold; answer their ids."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE ticketing_seat SET state = 'S' WHERE order_id = %s AND state = 'H' RETURNING id", [order_id]
+            "UPDATE ticketing_seat SET state = 'S' WHERE order_id = %s AND state = 'H' RETURNING id",
+            [order_id],
         )
         return sorted(seat_id for (seat_id,) in cursor.fetchall())
 

@@ -1,4 +1,4 @@
-"""Money comes: in time, late, twice, too much, from nowhere. What the order, the seats and the ledger are afterwards."""
+"""Money comes: in time, late, twice, too much, from nowhere; what order, seats and ledger are afterwards."""
 
 from __future__ import annotations
 
