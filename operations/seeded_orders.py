@@ -139,7 +139,7 @@ def write(
 
     :raises IntegrityError: a seat is not free, a number exists, or a wallet has too little; the caller rolls back
     """
-    values = {
+    values: dict[str, Any] = {
         "show": show.pk,
         "phase": phase.pk,
         "hold": settings.ORDER_HOLD,
@@ -153,6 +153,7 @@ def write(
         for nth, (name, statement) in enumerate(STEPS.items(), start=2):
             cursor.execute(statement, values)
             told(name, nth, steps)
+        cursor.execute("DROP TABLE seeded, seeded_seat")  # the caller's transaction may write more
     for first in range(0, len(orders), BATCH):
         ledger.post_all([_entry(order) for order in orders[first : first + BATCH]], at=now)
     told("ledger", steps, steps)

@@ -57,7 +57,7 @@ def history_of(lifecycle: Lifecycle) -> Check:
         parameters={
             "froms": [str(source) for source, _ in pairs],
             "tos": [str(to) for _, to in pairs],
-            "initial": str(thing._meta.get_field("state").get_default()),
+            "initial": str(vars(thing())["state"]),
         },
     )
 

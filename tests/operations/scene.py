@@ -1,0 +1,264 @@
+"""
+A sale in which everything has happened: orders, payments, refunds and top-ups in every state, made by the product's
+own functions. The channels are played by `Paper`, which answers what the scene tells it to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from accounts.models import User
+from operations import seeding
+from payments import asking, checkout, money, outbox, refunds
+from payments.channels import port
+from payments.models import Notification, Payment, PaymentState, Refund, RefundState, Verdict
+from ticketing import expiry, orders
+from ticketing.models import Order, OrderState, PriceTier, Show
+from wallet import ledger, topups
+from wallet.ledger import Entry, Line, account_code
+from wallet.models import AccountFold, AccountKind, Posting, TopUp, TopUpState
+
+
+@dataclass
+class Paper:
+    """A channel on paper: trades are paid when the scene says so, refunds end as the scene says."""
+
+    code: str
+    paid: dict[str, Payment] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
+    stubborn: bool = False  # neither closes a trade nor tells about it
+    refund_answers: dict[str, str] = field(default_factory=dict)  # by payment; "done" where none is named
+
+    def open(self, trade: port.Trade) -> port.OpenResult:
+        return port.Started("qr", f"https://channel.example/{trade.number}")
+
+    def query(self, number: str) -> port.QueryResult:
+        if self.stubborn:
+            return port.Unknown("silence")
+        if number in self.paid:
+            payment = self.paid[number]
+            return port.Paid(f"c{number}", payment.amount_minor, payment.currency, payment.created_at)
+        return port.Closed() if number in self.closed else port.Waiting()
+
+    def close(self, number: str) -> port.CloseResult:
+        if number in self.paid:
+            return port.AlreadyPaid()
+        self.closed.add(number)
+        return port.Closed()
+
+    def refund(self, order: port.RefundOrder) -> port.RefundResult:
+        match self.refund_answers.get(order.payment_number, "done"):
+            case "done":
+                return port.Refunded(
+                    f"r{order.number}", order.amount_minor, datetime.fromisoformat("2026-11-20T05:00Z")
+                )
+            case "refused":
+                return port.Declined("no_money")
+            case _:
+                return port.RefundAccepted()
+
+    query_refund = refund
+
+
+@dataclass
+class Scene:
+    """The cast and the numbers that the tests break."""
+
+    channels: dict[str, Paper]
+    now: datetime
+    show: Show = field(init=False)
+    buyers: list[User] = field(init=False)
+    orders: dict[str, Order] = field(default_factory=dict)
+    payments: dict[str, Payment] = field(default_factory=dict)
+    refunds: dict[str, Refund] = field(default_factory=dict)
+    topups: dict[str, TopUp] = field(default_factory=dict)
+
+    def tick(self, **by: float) -> datetime:
+        self.now += timedelta(**by) if by else timedelta(milliseconds=1)
+        return self.now
+
+    def drain(self) -> None:
+        for _ in range(20):
+            done = sum(
+                outbox.drain(clock=self.tick, lane=lane) for lane in (outbox.NOTIFY, outbox.COMPENSATE)
+            )
+            if not done:
+                return
+        raise AssertionError("the outbox does not come to rest")
+
+    def play(self) -> None:
+        self.show = seeding.seed_show(code="scene", now=self.tick(), rows_per_section=1)
+        ids = seeding.seed_buyers(16, 400_000, now=self.tick())
+        self.buyers = [User.objects.get(pk=key) for key in ids]
+        self._early()
+        self._refunds()
+        self._late()
+        self._wallets()
+        self._open()
+        self._ledger()
+
+    # -- what a buyer does -------------------------------------------------------------------------------------
+
+    def order(self, name: str, quantity: int = 2, **more: Any) -> Order:
+        tier = PriceTier.objects.get(show=self.show, code="UPPER")
+        order = orders.place_order(
+            buyer=self.buyers[len(self.orders)],
+            client_key=name,
+            tier_id=tier.pk,
+            quantity=quantity,
+            now=self.tick(),
+            **more,
+        )
+        self.orders[name] = order
+        return order
+
+    def pay(self, name: str, order: Order | TopUp, channel: str) -> Payment:
+        kind = "order" if isinstance(order, Order) else "topup"
+        offer = checkout.offer(kind=kind, number=order.number, buyer_id=order.buyer_id, now=self.tick())
+        self.payments[name] = checkout.pay(
+            kind=kind,
+            number=order.number,
+            buyer_id=order.buyer_id,
+            channel=channel,
+            token=offer.token,
+            return_url="",
+            now=self.tick(),
+        )
+        return self.payments[name]
+
+    def money_comes(self, payment: Payment) -> None:
+        self.channels[payment.channel].paid[payment.number] = payment
+        asking.ask(payment.number, source="query", now=self.tick())
+
+    def refund(self, name: str, payment: Payment, answer: str) -> None:
+        if payment.channel != "wallet":
+            self.channels[payment.channel].refund_answers[payment.number] = answer
+        payment.refresh_from_db()
+        with transaction.atomic():
+            self.refunds[name] = refunds.request(
+                payment,
+                amount_minor=payment.amount_minor,
+                reason="asked",
+                key=f"scene:{name}",
+                now=self.tick(),
+            )
+        self.drain()
+
+    # -- the acts ----------------------------------------------------------------------------------------------
+
+    def _early(self) -> None:
+        for channel in ("wallet", "alipay", "wechat"):
+            payment = self.pay(f"paid_{channel}", self.order(f"paid_{channel}"), channel)
+            if channel != "wallet":
+                self.money_comes(payment)
+        cancelled = self.order("cancelled")
+        self.pay("closed", cancelled, "wechat")
+        orders.cancel(number=cancelled.number, actor="buyer", now=self.tick())
+        self.drain()
+
+    def _refunds(self) -> None:
+        for name, channel, answer in (
+            ("refunded", "alipay", "done"),
+            ("refunded_wallet", "wallet", "done"),
+            ("on_its_way", "wechat", "accepted"),
+            ("refused", "alipay", "refused"),
+        ):
+            payment = self.pay(name, self.order(name), channel)
+            if channel != "wallet":
+                self.money_comes(payment)
+            self.refund(name, payment, answer)
+
+    def _late(self) -> None:
+        """Money after the end: once for nothing, once for the same seats; and once twice."""
+        expired, same, gone = self.order("expired"), self.order("paid_late"), self.order("surplus")
+        late, gone_late = self.pay("paid_late", same, "alipay"), self.pay("surplus", gone, "wechat")
+        twice = self.order("paid_twice")
+        first = self.pay("twice_first", twice, "alipay")
+        self.channels["alipay"].stubborn = True
+        second = self.pay("twice_second", twice, "wechat")
+        self.channels["alipay"].stubborn = False
+        self.money_comes(second)
+        self.money_comes(first)
+        self.drain()
+        orders.cancel(number=gone.number, actor="buyer", now=self.tick())
+        self.money_comes(gone_late)
+        for channel in self.channels.values():
+            channel.stubborn = True
+        # Enough for every hold to end, too little for any other deadline of the scene.
+        self.tick(minutes=26)
+        expiry.expire_due(now=self.tick())
+        for channel in self.channels.values():
+            channel.stubborn = False
+        self.money_comes(late)
+        self.drain()
+        assert Order.objects.get(pk=expired.pk).state == OrderState.EXPIRED
+
+    def _wallets(self) -> None:
+        self.topups["closed"] = self.topup("closed")
+        self.tick(minutes=31)
+        topups.close_overdue(now=self.tick())
+        self.drain()
+        self.topups["credited"] = self.topup("credited")
+        self.money_comes(self.pay("topup", self.topups["credited"], "alipay"))
+        self.topups["open"] = self.topup("open")
+
+    def topup(self, key: str) -> TopUp:
+        return topups.request_topup(
+            buyer_id=self.buyers[0].pk, client_key=key, amount_minor=10_000, now=self.tick()
+        )
+
+    def _open(self) -> None:
+        self.order("held")
+        switched = self.order("paying")
+        self.channels["wechat"].stubborn = True
+        self.pay("superseded", switched, "wechat")
+        self.pay("live", switched, "alipay")
+        self.channels["wechat"].stubborn = False
+        told = Notification.objects.create(
+            channel="alipay", event_id="e1", received_at=self.now, body=b"a=1", verdict=Verdict.ACCEPTED
+        )
+        outbox.put(
+            "notify.apply",
+            key=f"notify:{told.pk}",
+            payload={"notification": told.pk},
+            due_at=self.now,
+            now=self.now,
+        )
+        Notification.objects.create(
+            channel="wechat", event_id="e2", received_at=self.now, body=b"{}", verdict=Verdict.PARKED
+        )
+
+    def _ledger(self) -> None:
+        cash = money.buyer_cash(self.buyers[0].pk, "CNY")
+        bonus = money.buyer_bonus(self.buyers[0].pk, "CNY")
+        ledger.reserve(
+            key="hold", account=cash, amount_minor=500, reference=self.orders["held"].number, now=self.tick()
+        )
+        lines = (Line(account_code(AccountKind.PROMOTION), -700), Line(bonus, 700))
+        ledger.post(Entry("gift", "red_packet", "", lines), at=self.tick())
+        wrong = (Line(account_code(AccountKind.OPENING), -900), Line(cash, 900))
+        ledger.post(Entry("mistake", "opening", "", wrong), at=self.tick())
+        ledger.reverse("mistake", by="mistake-undone", at=self.tick())
+        guarantee = Posting.objects.filter(account__kind=AccountKind.GUARANTEE)
+        AccountFold.objects.create(
+            account_id=guarantee[0].account_id,
+            before_txid=max(guarantee.values_list("txid", flat=True)) + 1,
+            balance_minor=sum(guarantee.values_list("amount_minor", flat=True)),
+            folded_at=self.now,
+        )
+
+    def has_every_state(self) -> None:
+        """The scene is worth its name only if nothing is missing."""
+        for model, column, states in (
+            (Order, "state", OrderState),
+            (Payment, "state", PaymentState),
+            (Refund, "state", RefundState),
+            (TopUp, "state", TopUpState),
+        ):
+            there = set(model.objects.values_list(column, flat=True))
+            missing = set(states.values) - there
+            assert missing <= {"created", "unknown", "failed", "requested"}, (model, missing)
