@@ -100,6 +100,19 @@ def drain(*, clock: Callable[[], datetime], lane: str, limit: int = 50) -> int:
     return len(rows)
 
 
+def forget_done(*, older_than: timedelta, now: datetime, batch: int = 5000) -> int:
+    """Delete messages that were done long ago, in batches that each commit; answer how many."""
+    gone = 0
+    while True:
+        done = OutboxMessage.objects.filter(done_at__lt=now - older_than).order_by("pk")
+        deleted, _ = OutboxMessage.objects.filter(
+            pk__in=list(done.values_list("pk", flat=True)[:batch])
+        ).delete()
+        gone += deleted
+        if deleted < batch:
+            return gone
+
+
 def _claim(*, now: datetime, lane: str, limit: int) -> list[OutboxMessage]:
     of_lane = Q(kind__startswith="notify.") if lane == NOTIFY else ~Q(kind__startswith="notify.")
     with transaction.atomic():

@@ -67,6 +67,11 @@ def close_overdue_topups(**_from_newer_senders: object) -> int:
 
 
 @shared_task
+def forget_done_messages(**_from_newer_senders: object) -> int:
+    return outbox.forget_done(older_than=settings.OUTBOX_KEEP, now=timezone.now())
+
+
+@shared_task
 def forget_old_keys(**_from_newer_senders: object) -> int:
     now = timezone.now()
     return idempotency.forget(older_than=settings.IDEMPOTENCY_KEEP, now=now)
