@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from typing import IO, Any
 
-from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
@@ -39,14 +38,11 @@ class BoundedJSONParser(JSONParser):
         raw = stream.read(BODY_BYTES_MAX + 1)
         if len(raw) > BODY_BYTES_MAX:
             raise Problem(code="too_large", detail=_("A body has at most %d bytes.") % BODY_BYTES_MAX)
-        encoding = (parser_context or {}).get("encoding", settings.DEFAULT_CHARSET)
         try:
-            value = json.loads(raw.decode(encoding), parse_constant=strict_constant)
+            value = json.loads(raw.decode(), parse_constant=strict_constant)
             if b"\\u" in raw:
                 # A lone surrogate is JSON, but no text: it can be neither stored nor repeated in an answer.
                 json.dumps(value, ensure_ascii=False).encode()
-        except LookupError:
-            raise ParseError(_("Send JSON in UTF-8.")) from None
         except RecursionError:
             raise ParseError(_("The JSON is nested too deeply.")) from None
         except ValueError as error:

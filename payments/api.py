@@ -102,6 +102,8 @@ class PaymentSerializer(serializers.Serializer[Any]):
 
     @extend_schema_field(RefundSerializer(many=True))
     def get_refunds(self, payment: Payment) -> Any:
+        if self.context.get("new") and payment.outcome == Outcome.WON:
+            return []  # Nothing can have gone back yet, so nothing is asked.
         return RefundSerializer(listings.refunds_of(payment), many=True).data
 
 
@@ -164,9 +166,10 @@ class PaymentsView(APIView):
         now = timezone.now()
         payment = _pay(request, data.validated_data, now=now)
         # What this very request recorded carries its time; everything else repeats an earlier press.
-        status = 201 if payment.created_at == now else 200
+        new = payment.created_at == now
+        shown = PaymentSerializer(payment, context={"new": new}).data
         headers = {"Location": f"/api/v1/payments/{payment.number}"}
-        return Response(PaymentSerializer(payment).data, status=status, headers=headers)
+        return Response(shown, status=201 if new else 200, headers=headers)
 
 
 def _pay(request: Request, wanted: dict[str, Any], *, now: datetime) -> Payment:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
@@ -60,7 +61,7 @@ class OrderSerializer(serializers.Serializer[Any]):
 
     number = serializers.CharField()
     state = serializers.ChoiceField(choices=OrderState.choices)
-    show = serializers.CharField(source="show.code")
+    show = serializers.CharField(source="tier.show.code")  # placing an order has fetched it that way
     tier = serializers.CharField(source="tier.code")
     quantity = serializers.IntegerField()
     amount = MoneyField()
@@ -211,8 +212,6 @@ def refusal(error: Exception, *, now: datetime) -> Problem:
 
 
 def _bad_quantity() -> Problem:
-    from django.conf import settings
-
     most = settings.ORDER_QUANTITY_MAX
     detail = _("An order is for 1 to %(most)d seats.") % {"most": most}
     fault = {"pointer": "/quantity", "code": "bad_quantity", "detail": detail}
@@ -266,7 +265,7 @@ class OrderView(APIView):
         responses={200: OrderSerializer, **problem_responses(*SIGNED_IN, "not_found")},
     )
     def get(self, request: Request, number: str) -> Response:
-        return Response(OrderSerializer(own_order(request, number)).data)
+        return Response(OrderSerializer(listings.with_seats(own_order(request, number))).data)
 
 
 class CancelView(APIView):
@@ -284,7 +283,7 @@ class CancelView(APIView):
     )
     @idempotent
     def post(self, request: Request, number: str) -> Response:
-        order = own_order(request, number)
+        order = listings.with_seats(own_order(request, number))
         try:
             cancelled = orders.cancel(number=number, actor=f"buyer:{order.buyer_id}", now=timezone.now())
         except orders.NotCancellable as error:

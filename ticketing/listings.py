@@ -87,12 +87,12 @@ GIVEN = Prefetch(
 
 def orders_of(buyer: User) -> QuerySet[Order]:
     """A buyer's orders with what their description needs; two queries."""
-    return Order.objects.filter(buyer=buyer).select_related("show", "tier").prefetch_related(GIVEN)
+    return Order.objects.filter(buyer=buyer).select_related("tier__show").prefetch_related(GIVEN)
 
 
 def order_of(buyer: User, number: str) -> Order | None:
-    """The buyer's own order; None also if it is somebody else's."""
-    return orders_of(buyer).filter(number=number).first()
+    """The buyer's own order, without its seats; None also if it is somebody else's."""
+    return Order.objects.filter(buyer=buyer, number=number).select_related("tier__show").first()
 
 
 def with_seats(order: Order) -> Order:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ from django.utils import timezone
 
 from accounts import tokens
 from accounts.models import User
+from payments.channels import registry
+from tests.channels.conftest import house, sandbox  # noqa: F401  (fixtures)
+from tests.channels.rig import Sandbox
 
 API = "/api/v1"
 _keys = itertools.count(1)
@@ -120,3 +123,34 @@ def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
     assert body["type"].endswith(f"/api/problems/{code}")
     assert body["detail"]
     return dict(body)
+
+
+@pytest.fixture
+def channels(sandbox: Sandbox, settings: Any) -> Iterator[Sandbox]:  # noqa: F811
+    """Alipay and WeChat Pay, played by the sandbox."""
+    settings.SANDBOX_URL = sandbox.url
+    settings.CHANNEL_KEYS_DIR = sandbox.keys
+    settings.ALIPAY = settings.ALIPAY | {"product": "precreate"}
+    settings.CHANNEL_TIMEOUT_S = 3.0
+    registry._channels.cache_clear()
+    yield sandbox
+    registry._channels.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def no_channels_but_ours(request: pytest.FixtureRequest, settings: Any) -> Iterator[None]:
+    """A test that starts no sandbox has the wallet alone, whatever sandbox a developer runs."""
+    if "channels" in request.fixturenames:
+        yield
+        return
+    settings.SANDBOX_URL = ""
+    registry._channels.cache_clear()
+    yield
+    registry._channels.cache_clear()
+
+
+def token_for(who: Program, number: str, kind: str = "orders") -> str:
+    """A fresh payment token for an order or a top-up (`kind="wallet/topups"`)."""
+    answer = who.post(f"/{kind}/{number}/payment-token", key=None)
+    assert answer.status_code == 200, answer.content
+    return str(answer.json()["token"])
