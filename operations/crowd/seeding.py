@@ -16,29 +16,23 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from accounts.models import User
 
 SCOPES = (
     *("orders:read", "orders:write", "payments:read", "payments:write"),
     *("wallet:read", "wallet:write", "tickets:read"),
 )
-BATCH = 1000
 TOKEN_LIFE = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """`cash_minor[i]` fen go into the wallet of buyer `<prefix><i>`; `rows_per_section` makes a smaller hall."""
+    """`cash_minor[i]` fen go into the wallet of the buyer at place i; `rows_per_section` makes a smaller hall."""
 
     show: str
     prefix: str
     cash_minor: list[int]
     answer: str
     rows_per_section: int | None = None
-    per_buyer_limit: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,61 +46,20 @@ class Made:
 
 def make(wish: Wish, *, now: datetime) -> Made:
     """Make show and buyers. A show that exists is used as it is; the buyers must be new."""
-    from ticketing import sample
-
-    show = sample.make_show(
-        code=wish.show,
-        now=now,
-        rows_per_section=wish.rows_per_section,
-        per_buyer_limit=wish.per_buyer_limit,
-    )
-    users = _users(wish)
-    _open_wallets(users, wish, now=now)
-    return Made(show=show.code, sections=_sections(show.pk), tokens=_tokens(users, now=now))
-
-
-def _users(wish: Wish) -> list[User]:
     from accounts.models import User
-
-    users = []
-    for index in range(len(wish.cash_minor)):
-        user = User.objects.build(handle=f"{wish.prefix}{index}")
-        user.set_unusable_password()
-        users.append(user)
-    return list(User.objects.bulk_create(users, batch_size=BATCH))
-
-
-def _open_wallets(users: list[User], wish: Wish, *, now: datetime) -> None:
-    """Open every wallet; what is in it was brought in before the sale, against the opening account."""
-    from django.db import transaction
-
-    from payments import money
-    from payments.models import ChannelCode
-    from wallet.ledger import Entry, Line, account_code, post_all
-    from wallet.models import AccountKind
-
-    money.open_system_accounts(channels=list(ChannelCode.values), currency="CNY", now=now)
-    money.open_buyer_accounts([user.pk for user in users], currency="CNY", now=now)
-    opening = account_code(AccountKind.OPENING)
-    entries = [
-        Entry(
-            f"opening:{user.pk}",
-            "opening",
-            user.handle,
-            (Line(opening, -cash), Line(money.buyer_cash(user.pk, "CNY"), cash)),
-        )
-        for user, cash in zip(users, wish.cash_minor, strict=True)
-        if cash
-    ]
-    for first in range(0, len(entries), BATCH):
-        with transaction.atomic():
-            post_all(entries[first : first + BATCH], at=now)
-
-
-def _tokens(users: list[User], *, now: datetime) -> list[str]:
     from accounts.tokens import issue_tokens_in_bulk
+    from operations import seeding
 
-    return issue_tokens_in_bulk(users, SCOPES, now, name="drill", expires_at=now + TOKEN_LIFE)
+    show = seeding.seed_show(code=wish.show, now=now, rows_per_section=wish.rows_per_section)
+    ids = seeding.seed_buyers(len(wish.cash_minor), now=now, prefix=wish.prefix)
+    for cash in sorted({cash for cash in wish.cash_minor if cash}):
+        rich = [key for key, has in zip(ids, wish.cash_minor, strict=True) if has == cash]
+        seeding.open_wallets(rich, cash, now=now)
+    by_id = User.objects.in_bulk(ids)
+    tokens = issue_tokens_in_bulk(
+        [by_id[key] for key in ids], SCOPES, now, name="drill", expires_at=now + TOKEN_LIFE
+    )
+    return Made(show=show.code, sections=_sections(show.pk), tokens=tokens)
 
 
 def _sections(show_id: int) -> dict[str, list[str]]:

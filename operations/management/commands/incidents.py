@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
 from operations import devservices, pace
+from operations.demo import evening
 from operations.devservices.console import EXPECTED_ERRORS
 from operations.incidents import table
 from operations.incidents.replay import INCIDENTS, SEEDS, Drill, run
@@ -55,8 +56,8 @@ class Command(BaseCommand):
             raise CommandError("seed 0 is the heavy one of incidents 1 and 2; the others have none")
         signal.signal(signal.SIGTERM, _as_interrupt)
         try:
-            with _stack(self.stderr.write) as stack:
-                results = run(drill, stack, heard=self._heard)
+            with _stack(self.stderr.write) as (stack, hold_limit_s):
+                results = run(replace(drill, hold_limit_s=hold_limit_s), stack, heard=self._heard)
         except (StackError, subprocess.CalledProcessError, *EXPECTED_ERRORS) as error:
             raise CommandError(str(error)) from error
         if as_json:
@@ -76,12 +77,16 @@ class Command(BaseCommand):
 
 
 @contextmanager
-def _stack(tell: Any) -> Iterator[StackInfo]:
-    """The stack that runs, or a quick one with a database of its own, ended with us."""
-    running = running_stack()
+def _stack(tell: Any) -> Iterator[tuple[StackInfo, float | None]]:
+    """
+    The stack that runs (the product's, else the demonstration's), or a quick one with a database of its own, ended with
+    us; and its limit of a hold, if it is known.
+    """
+    demo = running_stack(state_dir=devservices.paths().state / evening.STATE)
+    running = running_stack() or demo
     if running is not None:
         tell(f"replaying at {running.url}")
-        yield running
+        yield running, pace.HOLD_LIMIT_S if running == demo else None
         return
     tell("no stack runs: starting one for the drill")
     own = Stack(
@@ -92,8 +97,14 @@ def _stack(tell: Any) -> Iterator[StackInfo]:
         state_dir=devservices.paths().state / STATE,
         sandbox_time_factor=pace.SANDBOX_TIME_FACTOR,
     )
-    with own:
-        yield own.info()
+    was_up = bool(devservices.status()["up"])
+    try:
+        with own:
+            yield own.info(), pace.HOLD_LIMIT_S
+    finally:
+        if not was_up:
+            # Somebody else's services stay up; ours end with us.
+            devservices.down()
 
 
 def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
