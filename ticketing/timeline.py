@@ -122,13 +122,32 @@ def timeline(order: Order) -> list[Line]:
         *(_refund_facts(list(payments)) if payments else ()),
         *_ticket_facts(order),
     ]
-    # What one transaction wrote has one time: then the order of the list above, which is that of cause and effect
-    # within a kind, and payments before the order that they pay.
-    return sorted(facts, key=lambda line: (line.at, RANKS[line.code.partition(".")[0]], line.code in ENDS))
+    return sorted(facts, key=lambda line: (line.at, _rank(line.code)))
 
 
-RANKS = {PAYMENT: 0, ORDER: 1, TICKETS: 2, REFUND: 3}
-ENDS = frozenset({"order.refunded.refunded_in_full"})
+# One request has one time for all it does: among facts of one moment, this is the order of cause and effect. What
+# ended before another payment began comes first.
+CAUSES = (
+    "order.held.placed",
+    "payment.closed",
+    "order.held.payment_ended",
+    "payment.created",
+    "order.paying",
+    "payment.pending",
+    "payment.unknown",
+    "payment.failed",
+    "payment.succeeded",
+    "order",
+    "tickets",
+    "refund.requested",
+    "refund",
+    "order.refunded",
+)
+
+
+def _rank(code: str) -> int:
+    """The place of the longest match in CAUSES."""
+    return max((len(cause), rank) for rank, cause in enumerate(CAUSES) if code.startswith(cause))[1]
 
 
 def _order_facts(order: Order) -> Iterable[Line]:

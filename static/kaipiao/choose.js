@@ -12,7 +12,7 @@ function total() {
 
 function show() {
   const minor = total();
-  const format = new Intl.NumberFormat(document.documentElement.lang, { style: "currency", currency: output.dataset.currency });
+  const format = new Intl.NumberFormat(document.documentElement.lang, { style: "currency", currency: output.dataset.currency, minimumFractionDigits: minor % 100 ? 2 : 0 });
   output.textContent = minor ? format.format(minor / 100) : "—";
 }
 

@@ -23,6 +23,12 @@ def money(minor: int, currency: str = "CNY") -> str:
 
 
 @register.filter
+def price(minor: int, currency: str = "CNY") -> str:
+    """A price on a list: without the decimals of a whole amount."""
+    return amount(minor, currency).removesuffix(".00")
+
+
+@register.filter
 def signed_money(minor: int, currency: str = "CNY") -> str:
     """With a plus or a (true) minus before it, for statements."""
     return ("+" if minor > 0 else "−" if minor < 0 else "") + amount(abs(minor), currency)
@@ -57,8 +63,9 @@ def day_and_time(at: datetime) -> str:
 
 
 @register.filter
-def clock(at: datetime) -> str:
-    return formats.date_format(timezone.localtime(at), "H:i:s")
+def to_the_second(at: datetime) -> str:
+    """`11月22日 19:30:05` or `22 Nov, 19:30:05`: what to quote to support."""
+    return formats.date_format(timezone.localtime(at), _("j M, H:i:s"))
 
 
 @register.filter
