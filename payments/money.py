@@ -13,6 +13,8 @@ How payments and refunds are booked: the only module of payments that touches th
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from payments.models import ChannelCode, Outcome, Payment, Refund
@@ -22,11 +24,14 @@ from wallet.models import AccountKind
 
 __all__ = [
     "InsufficientFunds",
+    "Taking",
     "book_refund_done",
     "book_refund_requested",
     "book_success",
     "fold",
+    "take_all_from_wallets",
     "take_from_wallet",
+    "too_poor",
 ]
 
 fold = folding.fold
@@ -105,6 +110,58 @@ def take_from_wallet(payment: Payment, *, credit: str, at: datetime) -> None:
     lines = [Line(bonus, -from_bonus), Line(cash, -from_cash), Line(credit, payment.amount_minor)]
     taken = tuple(line for line in lines if line.amount_minor)
     ledger.post(Entry(f"pay:{payment.number}", "payment", payment.purchase_number, taken), at=at)
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """A wallet payment to be taken: `payment` and `purchase` are numbers."""
+
+    payment: str
+    purchase: str
+    buyer_id: int
+    amount_minor: int
+    currency: str
+
+
+def too_poor(takings: Sequence[Taking]) -> set[str]:
+    """
+    Lock the wallets and answer the payments that they cannot pay, when all are taken in this order. The others can be
+    taken by `take_all_from_wallets` until the transaction ends.
+    """
+    return {one.payment for one, lines in _splits(takings) if not lines}
+
+
+def take_all_from_wallets(takings: Sequence[Taking], *, credits: Mapping[str, str], at: datetime) -> None:
+    """
+    Book many wallet payments in one statement, each bonus first, to the account of its currency in `credits`.
+
+    :raises InsufficientFunds: one of them cannot be paid; nothing is booked
+    """
+    entries = []
+    for one, lines in _splits(takings):
+        if not lines:
+            raise InsufficientFunds(one.payment)
+        lines.append(Line(credits[one.currency], one.amount_minor))
+        entries.append(Entry(f"pay:{one.payment}", "payment", one.purchase, tuple(lines)))
+    ledger.post_all(entries, at=at)
+
+
+def _splits(takings: Sequence[Taking]) -> list[tuple[Taking, list[Line]]]:
+    """What each takes from bonus and cash, after those before it; no lines if it is too much."""
+    wallets = [(buyer_bonus(o.buyer_id, o.currency), buyer_cash(o.buyer_id, o.currency)) for o in takings]
+    left = ledger.lock_available({code for wallet in wallets for code in wallet})
+    found = []
+    for one, (bonus, cash) in zip(takings, wallets, strict=True):
+        from_bonus = min(left.get(bonus, 0), one.amount_minor)
+        from_cash = one.amount_minor - from_bonus
+        parts = [(bonus, from_bonus), (cash, from_cash)]
+        if from_cash > left.get(cash, 0):
+            parts = []
+        for code, part in parts:
+            if part:
+                left[code] -= part
+        found.append((one, [Line(code, -part) for code, part in parts if part]))
+    return found
 
 
 def book_refund_requested(refund: Refund, *, at: datetime) -> None:

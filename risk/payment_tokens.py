@@ -15,6 +15,7 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -115,6 +116,47 @@ def burn(*, nonce: str, subject: str, buyer_id: int, payment_number: str, now: d
             return
         cursor.execute("SELECT burned_for FROM risk_burnedtoken WHERE nonce = %s", [nonce])
         raise AlreadyBurned(cursor.fetchone()[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Burn:
+    """A token to be used up for the payment of this number."""
+
+    nonce: str
+    subject: str
+    buyer_id: int
+    payment_number: str
+
+
+BURN_ALL = """
+INSERT INTO risk_burnedtoken (nonce, subject, buyer_id, burned_for, burned_at)
+SELECT d.nonce, d.subject, d.buyer_id, d.burned_for, %s
+  FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[]) AS d(nonce, subject, buyer_id, burned_for)
+ ORDER BY d.nonce
+ON CONFLICT (nonce) DO NOTHING RETURNING nonce
+"""
+
+
+def burn_all(burns: Sequence[Burn], *, now: datetime) -> dict[str, str]:
+    """Use many tokens up, in the caller's transaction; by nonce, for which payment the others were burned before."""
+    if not burns:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            BURN_ALL,
+            [
+                now,
+                [burn.nonce for burn in burns],
+                [burn.subject for burn in burns],
+                [burn.buyer_id for burn in burns],
+                [burn.payment_number for burn in burns],
+            ],
+        )
+        missed = {burn.nonce for burn in burns} - {nonce for (nonce,) in cursor.fetchall()}
+        if not missed:
+            return {}
+        cursor.execute("SELECT nonce, burned_for FROM risk_burnedtoken WHERE nonce = ANY(%s)", [list(missed)])
+        return dict(cursor.fetchall())
 
 
 def remember_burned(nonce: str, payment_number: str) -> None:

@@ -7,8 +7,12 @@ class TicketingConfig(AppConfig):
     verbose_name = _("Ticketing")
 
     def ready(self) -> None:
-        from payments import purchases
-        from ticketing import orders
+        from payments import batch, purchases
+        from risk import gate
+        from ticketing import history, orders
         from ticketing.fulfil import OrderHandler
+        from ticketing.fulfil_many import OrderBatchHandler
 
         purchases.register(orders.PURCHASE, OrderHandler())
+        gate.history_from(history.of)
+        batch.register(orders.PURCHASE, OrderBatchHandler())

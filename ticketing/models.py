@@ -405,3 +405,19 @@ class Ticket(models.Model):
 
     def __str__(self) -> str:
         return self.number
+
+
+class RushLane(models.Model):
+    """Who drains a tier's submissions, and until when (ticketing.rush.lanes). `fence` grows with every taking."""
+
+    tier = models.OneToOneField(PriceTier, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    worker = models.CharField(max_length=64)
+    fence = models.BigIntegerField()
+    lease_until = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("rush lane")
+        verbose_name_plural = _("rush lanes")
+
+    def __str__(self) -> str:
+        return f"{self.tier_id} {self.worker} {self.fence}"

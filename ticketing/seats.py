@@ -12,6 +12,7 @@ from django.db import connection
 
 from ticketing.adjacency import FreeRow, FreeSeat, apart, together
 from ticketing.models import Seat, SeatState
+from ticketing.rush import release
 
 ROWS_A_LOOK = 24
 TIER_LOCKS = 7001  # the first key of the advisory locks on tiers
@@ -115,5 +116,6 @@ def sell(order_id: int) -> list[int]:
 
 
 def free(order_ids: list[int]) -> int:
-    """Release every seat that these orders have; answer how many."""
+    """Release every seat that these orders have; answer how many. A rush hears of them after the commit."""
+    release.on_commit(order_ids)
     return Seat.objects.filter(order_id__in=order_ids).update(state=SeatState.FREE, order=None)

@@ -227,6 +227,19 @@ def lock_accounts(codes: Iterable[str]) -> dict[str, Account]:
     return {account.code: account for account in rows}
 
 
+LOCK_AVAILABLE = """
+SELECT code, balance_minor - held_minor - coalesce(floor_minor, 0) FROM wallet_account
+ WHERE code = ANY(%s) ORDER BY id FOR NO KEY UPDATE
+"""
+
+
+def lock_available(codes: Iterable[str]) -> dict[str, int]:
+    """Lock bounded accounts in the order of their ids; what each can spend now, by code."""
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK_AVAILABLE, [list(codes)])
+        return dict(cursor.fetchall())
+
+
 def reserve(*, key: str, account: str, amount_minor: int, reference: str, now: datetime) -> Hold:
     """
     Set `amount_minor` aside in a bounded account. The same key returns the same hold.

@@ -1,0 +1,65 @@
+"""
+Submissions that have their orders already: their batch was committed and not published, or the fast store was wiped
+and the buyer submitted again with the same key. They are answered with the order that exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import connection
+
+from accounts.models import User
+from ticketing.rush.hall import Place
+from ticketing.rush.messages import Submission
+
+FIND = """
+WITH d AS (SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[]) AS d(number, buyer_id, client_key))
+SELECT d.number, o.id, o.number, o.amount_minor, o.currency, o.hold_until, o.state
+  FROM d JOIN ticketing_order o ON o.number = d.number
+UNION
+SELECT d.number, o.id, o.number, o.amount_minor, o.currency, o.hold_until, o.state
+  FROM d JOIN ticketing_order o ON o.buyer_id = d.buyer_id AND o.client_key = d.client_key
+"""
+SEATS = """
+SELECT given.order_id, seat.id, section.code, row.label, seat.label
+  FROM ticketing_orderseat given JOIN ticketing_seat seat ON seat.id = given.seat_id
+  JOIN ticketing_row row ON row.id = seat.row_id JOIN ticketing_section section ON section.id = row.section_id
+ WHERE given.order_id = ANY(%s) ORDER BY given.order_id, seat.row_rank, seat.position
+"""
+
+
+def find(batch: Sequence[Submission]) -> dict[str, dict[str, Any]]:
+    """By submitted number, the fields of `allocation.Held` of the order that exists."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            FIND,
+            [
+                [one.number for one in batch],
+                [one.buyer_id for one in batch],
+                [one.client_key for one in batch],
+            ],
+        )
+        orders = cursor.fetchall()
+        cursor.execute(SEATS, [[row[1] for row in orders]])
+        seats: dict[int, list[tuple[int, Place]]] = {}
+        for order_id, seat_id, *place in cursor.fetchall():
+            seats.setdefault(order_id, []).append((seat_id, Place(*place)))
+    return {
+        submitted: {
+            "order": number,
+            "seat_ids": [seat_id for seat_id, _ in seats.get(order_id, ())],
+            "places": [place for _, place in seats.get(order_id, ())],
+            "amount_minor": amount,
+            "currency": currency,
+            "hold_until": hold_until,
+            "state": state,
+        }
+        for submitted, order_id, number, amount, currency, hold_until, state in orders
+    }
+
+
+def buyers(batch: Sequence[Submission]) -> set[int]:
+    """Those of the batch's buyers who exist."""
+    return set(User.objects.filter(pk__in={one.buyer_id for one in batch}).values_list("pk", flat=True))

@@ -1,0 +1,71 @@
+"""
+The rush's part of the fast store, made anew from Postgres: the drainer of a tier does it when it takes the tier, every
+second, and whenever the tier's sale is gone. Streams are not made anew: a submission whose message was lost with the
+store has no order, its status says `unknown`, and its buyer's client submits again with the same key.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Q
+
+from ticketing.models import PriceTier, SalePhase
+from ticketing.rush import hall, keys, results
+from ticketing.rush.allocation import Lane
+
+# A tier is drained from this long before its phase opens, so that the first click finds it warm.
+BEFORE = timedelta(minutes=10)
+AFTER = timedelta(minutes=2)
+
+
+def due_tiers(*, show_codes: Sequence[str] = (), now: datetime) -> list[int]:
+    """The tiers of published shows that are on sale now, or about to be."""
+    phases = SalePhase.objects.filter(opens_at__lte=now + BEFORE, closes_at__gt=now - AFTER)
+    shows = phases.filter(show__event__published=True).values("show_id")
+    wanted = Q(show__code__in=show_codes) if show_codes else Q()
+    return list(
+        PriceTier.objects.filter(wanted, show_id__in=shows).order_by("pk").values_list("pk", flat=True)
+    )
+
+
+def lane_of(tier_id: int, *, fence: int) -> Lane:
+    """What Postgres says about a tier that this drainer has taken."""
+    tier = PriceTier.objects.get(pk=tier_id)
+    return Lane(tier=tier, fence=fence, phases=_phases(tier.show_id))
+
+
+def _phases(show_id: int) -> list[SalePhase]:
+    return list(SalePhase.objects.filter(show_id=show_id).order_by("opens_at"))
+
+
+def load(lane: Lane, *, now: datetime, anew: bool) -> None:
+    """
+    Write the tier's sale to the fast store; `anew` looks at the seats and phases in Postgres first.
+
+    :raises ticketing.rush.results.Stale: another drainer has the tier
+    :raises basis.fast.FastStoreAway: see there
+    """
+    if anew or lane.hall is None:
+        lane.hall, lane.phases = hall.load(lane.tier_id), _phases(lane.tier.show_id)
+        lane.looked_at = time.monotonic()
+    phase = next((phase for phase in lane.phases if phase.closes_at > now), None)
+    if phase is None:
+        return
+    answered = results.script("load").run(
+        keys=[keys.sale(lane.tier_id), keys.orders(lane.tier_id), keys.fence(lane.tier_id)],
+        args=[
+            lane.fence,
+            lane.hall.free,
+            phase.per_buyer_limit,
+            settings.ORDER_QUANTITY_MAX,
+            int(phase.opens_at.timestamp() * 1000),
+            int(phase.closes_at.timestamp() * 1000),
+            results.SALE_LEASE_MS,
+        ],
+    )
+    if not answered:
+        raise results.Stale(lane.tier_id)

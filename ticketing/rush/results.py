@@ -1,0 +1,86 @@
+"""
+What the buyers are told: a result per order number in the fast store, where the edge and the pages read it.
+
+Publishing is one script a batch: results written and messages dropped together, and only by the tier's present drainer.
+A batch that was committed and not published is read again, and finds its orders by their numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+from basis import fast
+from basis.scripts import Script
+from ticketing.rush import keys
+
+LUA = Path(__file__).resolve().parent.parent / "lua"
+# The sale of a tier whose drainer is gone this long takes no more submissions.
+SALE_LEASE_MS = 10_000
+
+
+@lru_cache
+def script(name: str) -> Script:
+    return Script(LUA / f"{name}.lua")
+
+
+class Stale(Exception):
+    """A later drainer has the tier: nothing was published, and nothing more may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """
+    A decided batch. `results` maps the keys of results to what they say; `counts` the keys of buyers' counts to what is
+    taken off them; `last_id` is its last message; `seats` were queued with it; `free` seats are left now.
+    """
+
+    results: Mapping[str, Mapping[str, Any]]
+    last_id: str
+    seats: int = 0
+    free: int | None = None
+    counts: Mapping[str, int] | None = None
+
+
+def publish(tier_id: int, stream: str, batch: Published, *, fence: int) -> None:
+    """
+    Tell the buyers and drop the messages.
+
+    :raises Stale: see there
+    :raises basis.fast.FastStoreAway: whether it was published is not known; doing it again is safe
+    """
+    counts = batch.counts or {}
+    answered = script("publish").run(
+        keys=[keys.sale(tier_id), stream, keys.fence(tier_id), *batch.results, *counts],
+        args=[
+            fence,
+            after(batch.last_id),
+            "" if batch.free is None else batch.free,
+            batch.seats,
+            SALE_LEASE_MS,
+            len(batch.results),
+            *(written(result) for result in batch.results.values()),
+            *counts.values(),
+        ],
+    )
+    if not answered:
+        raise Stale(tier_id)
+
+
+def after(stream_id: str) -> str:
+    """The smallest id after `stream_id`."""
+    time, _, serial = stream_id.partition("-")
+    return f"{time}-{int(serial) + 1}"
+
+
+def written(result: Mapping[str, Any]) -> str:
+    return json.dumps(result, separators=(",", ":"), ensure_ascii=False)
+
+
+def read_stream(stream: str, limit: int) -> Sequence[tuple[str, Mapping[str, str]]]:
+    """The oldest messages without an answer, in the order in which they were accepted."""
+    return cast("Sequence[tuple[str, Mapping[str, str]]]", fast.store().xrange(stream, count=limit))
