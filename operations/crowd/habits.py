@@ -1,8 +1,8 @@
 """
 What a buyer is like, drawn from a seed: the same seed and number give the same buyer, on every machine.
 
-The shares are those of a hot sale on phones: most want to pay and do, and every kind of trouble that the shop must
-survive is there hundreds of times among 5,000 buyers.
+The shares are those of a hot sale on phones: most look and shake their heads at the price, most of those who order pay,
+and every kind of trouble that the shop must survive is there dozens of times among 5,000 buyers.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ CANCELS, CANCELS_AT_CASHIER = "cancels", "cancels_at_cashier"
 SWITCHES, PAYS_BOTH, COMES_LATE, PAYS = "switches", "pays_both", "comes_late", "pays"
 
 WAYS = {
-    PAYS: 50.0,
-    LOOKS_ONLY: 31.0,
-    LEAVES_ORDER: 4.0,
-    LEAVES_CASHIER: 4.0,
-    SWITCHES: 4.0,
-    CANCELS: 2.0,
-    COMES_LATE: 2.0,
-    PAYS_BOTH: 1.5,
-    CANCELS_AT_CASHIER: 1.5,
+    LOOKS_ONLY: 82.0,
+    PAYS: 23.0,
+    LEAVES_ORDER: 1.5,
+    LEAVES_CASHIER: 1.5,
+    SWITCHES: 2.0,
+    CANCELS: 1.0,
+    COMES_LATE: 1.0,
+    PAYS_BOTH: 1.0,
+    CANCELS_AT_CASHIER: 1.0,
 }
 CHANNELS = {WALLET: 40, ALIPAY: 30, WECHAT: 30}
 QUANTITIES = {1: 20, 2: 50, 3: 15, 4: 15}

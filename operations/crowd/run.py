@@ -18,7 +18,7 @@ from operations.crowd.buyer import Buyer, World
 from operations.crowd.phone import open_session
 from operations.crowd.tally import Tally
 
-AT_ONCE = 200
+AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)

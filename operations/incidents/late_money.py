@@ -55,13 +55,15 @@ async def replay(stage: Stage, seed: int, verdict: Verdict) -> None:
         await pay(lin, page)
     over = await end_order(lin, number, branch)
     verdict.expect("order_over", over["state"], "cancelled" if branch == CANCELLED else "expired")
-    if branch in (EQUAL, REFUND):
-        await stage.person(ID, dice).order(tier, seats=seats)
+    rival = stage.person(ID, dice)
+    taken = await rival.order(tier, seats=seats) if branch in (EQUAL, REFUND) else {}
     if channel == "wechat":
         await pay(lin, page)
     await hear_of_it(lin, payment, learns_by, verdict)
     await judge_end(lin, order, branch, verdict)
     await expect_all_square(lin, number, verdict)
+    if taken:
+        await rival.phone.post("cancel", f"orders/{taken['number']}/cancel", {})
 
 
 def judge_hold(
