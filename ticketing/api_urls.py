@@ -1,11 +1,12 @@
 from django.urls import path
 
-from ticketing import api_events, api_orders, api_tickets
+from ticketing import api_events, api_orders, api_queue, api_tickets
 
 urlpatterns = [
     path("events", api_events.EventsView.as_view(), name="api-events"),
     path("events/<slug:slug>", api_events.EventView.as_view(), name="api-event"),
     path("shows/<slug:code>", api_events.ShowView.as_view(), name="api-show"),
+    path("shows/<slug:code>/queue", api_queue.QueueView.as_view(), name="api-queue"),
     path("shows/<slug:code>/availability", api_events.AvailabilityView.as_view(), name="api-availability"),
     path(
         "shows/<slug:code>/sections/<str:section>/seats", api_events.SeatPlanView.as_view(), name="api-seats"
