@@ -1,0 +1,50 @@
+"""What a benchmark answers, and the list of benchmarks: one module each, registered under the name of its figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """
+    One measured number. `ceiling` is the best that could be hoped for, measured in the same run; `bar` is what was
+    promised: a least value for a rate, a greatest for a time. `facts` are printed and kept beside it.
+    """
+
+    name: str
+    value: float
+    unit: str
+    ceiling: float | None = None
+    bar: float | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float | None:
+        return round(self.value / self.ceiling, 3) if self.ceiling else None
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether the bar is met; None where there is none."""
+        if self.bar is None:
+            return None
+        return self.value <= self.bar if self.unit == "s" else self.value >= self.bar
+
+    def row(self) -> dict[str, Any]:
+        return {**asdict(self), "value": round(self.value, 3), "ratio": self.ratio, "ok": self.ok}
+
+
+Measure = Callable[[], Figure]
+MEASURES: dict[str, Measure] = {}
+
+
+def benchmark(name: str) -> Callable[[Measure], Measure]:
+    """Register a function that measures one figure."""
+
+    def register(measure: Measure) -> Measure:
+        MEASURES[name] = measure
+        return measure
+
+    return register
