@@ -149,9 +149,11 @@ class Cashier:
         return next((choice for choice in self.channels if choice.short_minor), None)
 
 
-def look(purchase: Purchase, *, buyer_id: int, came_back: bool, now: datetime) -> Cashier:
+def look(
+    purchase: Purchase, *, buyer_id: int, came_back: bool, now: datetime, is_shown: bool = True
+) -> Cashier:
     """
-    Where paying stands.
+    Where paying stands; `is_shown` is false for whoever only asks, and needs no channels to choose from.
 
     :raises Http404: there is no such purchase, or it is another buyer's
     """
@@ -169,7 +171,7 @@ def look(purchase: Purchase, *, buyer_id: int, came_back: bool, now: datetime) -
         stage=stage,
         version=_version(stage, offer.quote, tries),
         token=offer.token,
-        channels=_channels(offer, buyer_id) if offer.token else [],
+        channels=_channels(offer, buyer_id) if offer.token and is_shown else [],
         current=current,
         failed=_failed(tries) if stage == PAYABLE else None,
         refunds=[refund for payment in tries for refund in payment.refunds.all()],
@@ -267,7 +269,9 @@ def _may_follow(url: str) -> bool:
 
 def press_check(request: HttpRequest, purchase: Purchase) -> HttpResponse:
     """ "I have paid" pressed: ask the channel now, at most once every two seconds for each payment."""
-    cashier = look(purchase, buyer_id=buyer_of(request).pk, came_back=True, now=timezone.now())
+    cashier = look(
+        purchase, buyer_id=buyer_of(request).pk, came_back=True, now=timezone.now(), is_shown=False
+    )
     payments = [*cashier.unwanted, *([cashier.current] if cashier.current else [])]
     for payment in payments:
         if cache.add(f"checked:{payment.number}", 1, CHECK_EVERY_S):
@@ -279,7 +283,9 @@ def press_check(request: HttpRequest, purchase: Purchase) -> HttpResponse:
 
 def status(request: HttpRequest, purchase: Purchase) -> HttpResponse:
     """What a waiting page polls: tiny, and 304 while there is no news."""
-    cashier = look(purchase, buyer_id=buyer_of(request).pk, came_back=False, now=timezone.now())
+    cashier = look(
+        purchase, buyer_id=buyer_of(request).pk, came_back=False, now=timezone.now(), is_shown=False
+    )
     etag = f'"{cashier.version}"'
     response: HttpResponse
     if request.headers.get("If-None-Match") == etag:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_safe
 
+from risk.pages import gated
 from ticketing import availability, orders, phases
 from ticketing.availability import TierSeats
 from ticketing.models import OPEN_ORDER_STATES, Event, Order, SalePhase, Show
@@ -54,6 +55,7 @@ def events(request: HttpRequest) -> HttpResponse:
 
 @unkept
 @require_http_methods(["GET", "HEAD", "POST"])
+@gated("order")
 def event(request: HttpRequest, slug: str) -> HttpResponse:
     found = get_object_or_404(Event, slug=slug, published=True)
     shows = list(Show.objects.filter(event=found).select_related("venue"))

@@ -12,6 +12,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from risk.pages import gated
 from ticketing import availability, orders, seats
 from ticketing.availability import RowSeats
 from ticketing.models import Seat, Section, Show
@@ -39,6 +40,7 @@ def sections(request: HttpRequest, code: str) -> HttpResponse:
 
 @unkept
 @require_http_methods(["GET", "HEAD", "POST"])
+@gated("order")
 def section(request: HttpRequest, code: str, section: str) -> HttpResponse:
     show = _show(code)
     found = get_object_or_404(Section, venue_id=show.venue_id, code=section)

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts import signin, throttle
 from accounts.models import Language
 from basis.problems import Problem
+from risk.pages import gated
 from ticketing.pages.answers import SeeOther, safe_next, unkept
 
 PASSWORD_LENGTH_MAX = 128
@@ -66,6 +67,7 @@ class SignUpForm(forms.Form):
 @unkept
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
+@gated("sign_in", needs_buyer=False)
 def sign_in(request: HttpRequest) -> HttpResponse:
     form = SignInForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
