@@ -19,6 +19,7 @@ from accounts.models import ApiToken, Language, User
 from basis.pagination import NewestFirst
 from basis.problems import Problem, problem_responses
 from basis.sealed import mask_email, mask_phone
+from basis.shapes import UtcField
 
 PASSWORD_LENGTH_MAX = 128
 TOKENS_LIVE_MAX = 50
@@ -50,7 +51,7 @@ class MeSerializer(serializers.Serializer[Any]):
     email = serializers.SerializerMethodField()
     language = serializers.ChoiceField(choices=Language.choices)
     is_staff = serializers.BooleanField()
-    joined_at = serializers.DateTimeField()
+    joined_at = UtcField()
 
     def get_phone(self, user: User) -> str:
         return mask_phone(user.phone)
@@ -167,6 +168,10 @@ class MeView(APIView):
 
 
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):
+    created_at = UtcField(read_only=True)
+    expires_at = UtcField(read_only=True, allow_null=True)
+    revoked_at = UtcField(read_only=True, allow_null=True)
+
     class Meta:
         model = ApiToken
         fields = ("id", "name", "prefix", "scopes", "created_at", "expires_at", "revoked_at", "last_used_on")

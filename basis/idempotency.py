@@ -54,7 +54,7 @@ FORGET_BATCH = 1000
 
 KEY_HEADER = OpenApiParameter(
     "Idempotency-Key",
-    str,
+    {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH_MAX, "pattern": "^[!-~]+$"},
     OpenApiParameter.HEADER,
     required=True,
     description="1 to 255 visible ASCII characters, made by the client, new for every new intent.",
