@@ -1,6 +1,6 @@
 from django.urls import path
 
-from ticketing import api_events, api_orders, api_queue, api_tickets
+from ticketing import api_events, api_orders, api_queue, api_rush, api_tickets
 
 urlpatterns = [
     path("events", api_events.EventsView.as_view(), name="api-events"),
@@ -20,6 +20,9 @@ urlpatterns = [
         api_orders.OrderPaymentTokenView.as_view(),
         name="api-order-payment-token",
     ),
+    path("rush/orders", api_rush.RushOrdersView.as_view(), name="api-rush-orders"),
+    path("rush/orders/<str:receipt>", api_rush.RushOrderView.as_view(), name="api-rush-order"),
+    path("rush/orders/<str:receipt>/payment", api_rush.RushPaymentView.as_view(), name="api-rush-payment"),
     path("tickets", api_tickets.TicketsView.as_view(), name="api-tickets"),
     path("tickets/<slug:number>", api_tickets.TicketView.as_view(), name="api-ticket"),
     path("ticket-key", api_tickets.TicketKeyView.as_view(), name="api-ticket-key"),
