@@ -198,6 +198,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": 30},
     },
     "forget done messages": {"task": "payments.tasks.forget_done_messages", "schedule": 3600.0},
+    # `manage.py doctor` reads when this last arrived.
+    "beat is alive": {"task": "operations.tasks.heartbeat", "schedule": 15.0, "options": {"expires": 15}},
     "forget old idempotency keys": {"task": "payments.tasks.forget_old_keys", "schedule": 3600.0},
 }
 
@@ -333,7 +335,9 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "basis.problems.csrf_failure"
-if env.flag("KAIPIAO_BEHIND_PROXY", False):
+# The edge tells scheme and client address (X-Forwarded-Proto, X-Real-IP), overwriting what a client sent.
+BEHIND_PROXY = env.flag("KAIPIAO_BEHIND_PROXY", False)
+if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CONTENT_SECURITY_POLICY = {
     "EXCLUDE_URL_PREFIXES": ["/admin/", "/api/docs/"],  # the admin theme and the API console evaluate scripts
@@ -359,6 +363,7 @@ UNFOLD = {
     "SHOW_LANGUAGES": True,
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "operations.dashboard.today",
 }
 
 LOGGING: dict[str, Any] = {

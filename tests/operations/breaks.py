@@ -190,7 +190,8 @@ DELIVERIES = (
         "3.refunded_orders_are_refunded",
         "a refund is done and its order still paid",
         "WITH booked AS (UPDATE payments_refund SET state = 'succeeded', refunded_at = now()"
-        " WHERE number = %(r_refused)s RETURNING id) INSERT INTO payments_refundevent (refund_id, from_state, to_state, at, reason, actor, facts)"
+        " WHERE number = %(r_refused)s RETURNING id)"
+        " INSERT INTO payments_refundevent (refund_id, from_state, to_state, at, reason, actor, facts)"
         " SELECT id, 'refused', 'succeeded', now(), 'x', '', '{}' FROM booked",
         names="o_refused",
         also=("6.refunds_are_booked", "6.clearing_is_owed", "6.suspense_is_on_its_way"),
