@@ -17,10 +17,17 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import Error as DatabaseError
-from django.db import OperationalError
+from django.db import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+)
 
 from basis import fast
+from basis.lifecycle import StaleState
 from payments.batch import Pressed
 from risk import payment_tokens
 from ticketing import orders
@@ -30,6 +37,10 @@ from ticketing.rush.messages import PressMessage, Submission
 from ticketing.rush.results import Published
 
 log = logging.getLogger(__name__)
+
+# What a message can be at fault for; everything else is the machine's, and the batch waits until that is well again.
+AT_FAULT = (DataError, IntegrityError, StaleState, allocation.Surprise)
+AWAY = (OperationalError, InterfaceError, ProgrammingError)
 
 BATCH = 500
 LINGER_S = 0.02
@@ -73,8 +84,9 @@ class Drainer:
         except fast.FastStoreAway:
             log.warning("rush.fast_store_away")
             time.sleep(0.5)
-        except OperationalError:
+        except AWAY:
             log.exception("rush.database_away")
+            connection.close()
             self.lanes.clear()
             time.sleep(0.5)
         else:
@@ -109,7 +121,7 @@ class Drainer:
 
     def _keep(self, lane: Lane) -> int:
         lanes.keep(lane.tier_id, fence=lane.fence, now=self.clock())
-        anew = time.monotonic() - lane.looked_at >= LOOK_S
+        anew = _dirty(lane) or time.monotonic() - lane.looked_at >= LOOK_S
         rebuild.load(lane, now=self.clock(), anew=anew)
         return 0
 
@@ -132,8 +144,7 @@ class Drainer:
         found = results.read_stream(stream, BATCH)
         if not found:
             return 0
-        # Asked before looking at the rows: what comes back later makes it dirty again.
-        if fast.store().hdel(keys.sale(lane.tier_id), "dirty"):
+        if _dirty(lane):
             lane.hall = None
         batch = _readable(found, messages.submission)
         self._decide(lane, batch, last_id=found[-1][0], seats=_queued(found))
@@ -143,7 +154,7 @@ class Drainer:
         now = self.clock()
         try:
             answers = allocation.allocate(lane, batch, now=now) if batch else {}
-        except (DatabaseError, allocation.Surprise):
+        except AT_FAULT:
             # One message that cannot be decided must not hold up those behind it: find it by halves.
             answers = self._by_halves(lane, batch, now)
         held = {one.number: one for one in batch if isinstance(answers[one.number], Held)}
@@ -166,7 +177,7 @@ class Drainer:
         if len(batch) == 1:
             try:
                 return allocation.allocate(lane, batch, now=now)
-            except (DatabaseError, allocation.Surprise):
+            except AT_FAULT:
                 log.exception("rush.submission_failed", extra={"number": batch[0].number})
                 return {batch[0].number: allocation.NotHeld("failed")}
         half = len(batch) // 2
@@ -196,14 +207,17 @@ class Drainer:
             return []
         try:
             return paying.pay(lane.tier_id, batch, fence=lane.fence, now=self.clock())
-        except lanes.LaneLost:
-            raise
-        except Exception:
+        except AT_FAULT:
             if len(batch) == 1:
                 log.exception("rush.press_failed", extra={"order": batch[0].order})
                 return [(batch[0], Pressed("refused", reason="failed"))]
             half = len(batch) // 2
             return self._pay(lane, batch[:half]) + self._pay(lane, batch[half:])
+
+
+def _dirty(lane: Lane) -> bool:
+    """Whether seats came back. Asked before looking at the rows: what comes back later makes it dirty again."""
+    return bool(fast.store().hdel(keys.sale(lane.tier_id), "dirty"))
 
 
 def _readable(found: Sequence[tuple[str, Any]], read: Callable[[str, Any], Any]) -> list[Any]:
@@ -212,7 +226,7 @@ def _readable(found: Sequence[tuple[str, Any]], read: Callable[[str, Any], Any])
         try:
             batch.append(read(stream_id, fields))
         except messages.Unreadable:
-            log.error("rush.unreadable", extra={"message": stream_id})
+            log.error("rush.unreadable", extra={"stream_id": stream_id})
     return batch
 
 
