@@ -28,11 +28,19 @@ def test_it_counts_what_is_for_sale(show, stranger, lin, place):
     assert (left["total"], left["free"]) == (390, 387)
 
 
-def test_it_is_shared_and_then_counted_anew(show, stranger, lin, place, django_assert_num_queries):
+def test_it_is_shared(show, stranger, lin, place, monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr(seats_left, "YOUNG_MS", 60_000)
+    monkeypatch.setattr(seats_left, "KEEP_MS", 60_000)
     before = stranger.get(f"/shows/{show.code}/availability").json()
     place(lin)
     with django_assert_num_queries(0):
         assert stranger.get(f"/shows/{show.code}/availability").json() == before
+
+
+def test_after_a_second_it_is_counted_anew(show, stranger, lin, place):
+    before = stranger.get(f"/shows/{show.code}/availability").json()
+    assert 0 < fast.store().pttl(seats_left._key(show.code)) <= 1000
+    place(lin)
     time.sleep(1.05)
     after = stranger.get(f"/shows/{show.code}/availability").json()
     assert after["tiers"][-1]["free"] == 399
