@@ -125,7 +125,7 @@ class RushOrdersView(APIView):
             202: StandingSerializer,
             **problem_responses(
                 *("invalid", "idempotency_key_missing", *SIGNED_IN, "no_such_tier", "pass_needed"),
-                *set(REASONS.values()),
+                *dict.fromkeys(REASONS.values()),
             ),
         },
     )
