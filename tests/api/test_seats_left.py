@@ -28,13 +28,13 @@ def test_it_counts_what_is_for_sale(show, stranger, lin, place):
     assert (left["total"], left["free"]) == (390, 387)
 
 
-def test_it_is_shared(show, stranger, lin, place, monkeypatch, django_assert_num_queries):
+def test_it_is_shared(show, lin, place, monkeypatch, django_assert_num_queries):
     monkeypatch.setattr(seats_left, "YOUNG_MS", 60_000)
     monkeypatch.setattr(seats_left, "KEEP_MS", 60_000)
-    before = stranger.get(f"/shows/{show.code}/availability").json()
+    before = lin.get(f"/shows/{show.code}/availability").json()
     place(lin)
     with django_assert_num_queries(0):
-        assert stranger.get(f"/shows/{show.code}/availability").json() == before
+        assert lin.get(f"/shows/{show.code}/availability").json() == before
 
 
 def test_after_a_second_it_is_counted_anew(show, stranger, lin, place):
