@@ -16,12 +16,15 @@ from rest_framework.views import APIView
 
 from accounts import signin, throttle, tokens
 from accounts.models import ApiToken, Language, User
+from basis import door
 from basis.pagination import NewestFirst
 from basis.problems import Problem, problem_responses
 from basis.sealed import mask_email, mask_phone
 from basis.shapes import UtcField
 
 PASSWORD_LENGTH_MAX = 128
+# What the guard of the door may answer (basis.door).
+GUARDED = (*door.CODES, "unavailable")
 TOKENS_LIVE_MAX = 50
 
 
@@ -118,11 +121,12 @@ class SessionView(APIView):
         request=SignInInput,
         responses={
             200: MeSerializer,
-            **problem_responses("malformed", "invalid", "bad_credentials", "too_many_requests"),
+            **problem_responses("malformed", "invalid", "bad_credentials", "too_many_requests", *GUARDED),
         },
         auth=[],
     )
     def post(self, request: Request) -> Response:
+        door.ask(request._request, "sign_in")
         data = self.SignInInput(data=request.data)
         data.is_valid(raise_exception=True)
         identifier = data.validated_data["identifier"]

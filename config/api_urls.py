@@ -8,6 +8,7 @@ urlpatterns = [
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
     path("problems/", include("basis.problems")),
     path("v1/auth/", include("accounts.urls")),
+    path("v1/", include("risk.api_urls")),
     path("v1/", include("ticketing.api_urls")),
     path("v1/", include("payments.api_urls")),
     path("v1/", include("wallet.api_urls")),

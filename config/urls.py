@@ -11,6 +11,7 @@ urlpatterns = [
     path("notify/", include("payments.urls")),
     path("api/", include("config.api_urls")),
     path("admin/", admin.site.urls),
+    path("challenge/", include("risk.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("", include("ticketing.urls")),
 ]

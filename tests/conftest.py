@@ -58,6 +58,16 @@ def _quiet_queue(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _nothing_set_at_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty policy that is not looked up, so that queries can be counted; tests/risk sets policies of its own."""
+    from risk import policy
+
+    monkeypatch.setattr(policy, "LOOK_EVERY_S", 1e9)
+    monkeypatch.setattr(policy, "_held", policy._Held())
+    policy._held.policy, policy._held.looked_at = policy.Policy(0), 1e18
+
+
+@pytest.fixture(autouse=True)
 def _clean_redis() -> Iterator[None]:
     from basis import fast
 

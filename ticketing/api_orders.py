@@ -32,6 +32,7 @@ from basis.shapes import (
     page_of,
 )
 from payments.api import PaymentTokenView, payment_token_schema
+from risk.gate_web import GATED, gated
 from ticketing import listings, orders, phases, seats
 from ticketing.models import Order, OrderState, Seat
 from ticketing.timeline import timeline
@@ -137,10 +138,11 @@ class OrdersView(APIView):
             201: OrderSerializer,
             **problem_responses(
                 *(*KEYED, *SIGNED_IN, "bad_quantity", "not_eligible", "no_such_tier", "not_on_sale"),
-                *("limit_reached", "sold_out", "seats_taken"),
+                *("limit_reached", "sold_out", "seats_taken", *GATED),
             ),
         },
     )
+    @gated("order")
     @idempotent
     def post(self, request: Request) -> Response:
         data = PlaceOrderSerializer(data=request.data)

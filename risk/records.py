@@ -1,0 +1,71 @@
+"""
+Verdicts for staff to read: noted in a stream of the fast store by the request, moved to Postgres by the beat.
+
+A request pays one command and only if there is something to tell. What the store loses is lost: nothing but these
+records hangs on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from basis import fast
+from risk.features import Features
+from risk.judge import ALLOW, Verdict
+from risk.models import Judgement
+
+STREAM = "{risk}:judgements"
+LENGTH_MAX = 200_000
+BATCH = 2000
+KEEP = timedelta(days=30)
+
+
+def note(features: Features, verdict: Verdict, *, did: str, now: datetime) -> None:
+    """Note what was found and what was done (`did`: the verdict, or `passed` for a challenge passed before)."""
+    if verdict.verdict == ALLOW and not verdict.reasons:
+        return
+    record = {
+        "at": now.timestamp(),
+        "purpose": features.purpose,
+        "verdict": did,
+        "score": verdict.score,
+        "reasons": [reason.shown() for reason in verdict.reasons],
+        "buyer_id": features.buyer_id,
+        "show": features.show[:50],
+        "address": features.address[:45],
+        "device": features.device[:64],
+        "request_id": features.request_id[:64],
+    }
+    try:
+        fast.store().xadd(STREAM, {"r": json.dumps(record)}, maxlen=LENGTH_MAX, approximate=True)
+    except fast.FastStoreAway:
+        return
+
+
+def drain(*, limit: int = BATCH) -> int:
+    """Move the oldest records to Postgres; how many. Moving one twice keeps one: its stream id is its key."""
+    try:
+        found: list[Any] = fast.store().xrange(STREAM, count=limit)  # type: ignore[assignment]
+    except fast.FastStoreAway:
+        return 0
+    if not found:
+        return 0
+    Judgement.objects.bulk_create([_row(key, fields["r"]) for key, fields in found], ignore_conflicts=True)
+    with contextlib.suppress(fast.FastStoreAway):  # then they come again
+        fast.store().xdel(STREAM, *(key for key, _fields in found))
+    return len(found)
+
+
+def _row(key: str, packed: str) -> Judgement:
+    record = json.loads(packed)
+    record["at"] = datetime.fromtimestamp(record["at"], UTC)
+    # A wiped store starts its ids anew; with the time they stay unique.
+    return Judgement(key=f"{key}:{int(record['at'].timestamp())}"[:40], **record)
+
+
+def forget(*, now: datetime) -> int:
+    """Delete what is older than `KEEP`."""
+    return Judgement.objects.filter(at__lt=now - KEEP).delete()[0]
