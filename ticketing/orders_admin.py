@@ -78,7 +78,7 @@ class TicketInline(LookOnlyInline):
 
 @admin.register(Order)
 class OrderAdmin(LookOnlyAdmin):
-    list_display = ("number", "is_now", "who", "show", "tier", "quantity", "amount", "placed_at", "paid_by")
+    list_display = ("number", "is_now", "who", "show", "tier", "quantity", "amount", "placed", "paid_by")
     list_filter = ("state", staff.since("placed_at"), "show")
     list_select_related = ("buyer", "show", "tier")
     search_fields = ("number__exact", "winner__exact", "buyer__handle__exact")
@@ -100,7 +100,7 @@ class OrderAdmin(LookOnlyAdmin):
     def amount(self, order: Order) -> str:
         return amount(order.amount_minor, order.currency)
 
-    @admin.display(description=_("placed at"))
+    @admin.display(description=_("placed at"), ordering="placed_at")
     def placed(self, order: Order) -> str:
         return staff.moment(order.placed_at)
 

@@ -16,7 +16,8 @@ from django.db import connection, transaction
 from operations import audit, seeding
 from operations.audit import report
 from operations.audit.checks import LISTED
-from tests.operations.breaks import BREAKS, Break
+from tests.operations.breaks import BREAKS
+from tests.operations.broken import Break
 from tests.operations.scene import Scene
 
 

@@ -1,0 +1,198 @@
+"""How the ledger, the books and the schedules (invariants 5 to 7) are broken on purpose."""
+
+from __future__ import annotations
+
+from tests.operations.broken import ACCOUNT, BUYER_CASH, ENTRY_ID, Break
+
+LEDGER = (
+    Break(
+        "5.entries_balance",
+        "a fen appears",
+        "UPDATE wallet_posting SET amount_minor = amount_minor + 1 WHERE account_id = "
+        + ACCOUNT.format("promotion::CNY"),
+    ),
+    Break(
+        "5.entries_balance",
+        "an entry of nothing",
+        "INSERT INTO wallet_journalentry (key, kind, reference, memo, at) VALUES ('empty', 'x', '', '', now())",
+    ),
+    Break(
+        "5.balances_are_postings",
+        "a balance is edited",
+        f"UPDATE wallet_account SET balance_minor = balance_minor + 1 WHERE id = {BUYER_CASH}",
+    ),
+    Break(
+        "5.balances_are_postings",
+        "a hot account stores something",
+        "UPDATE wallet_account SET balance_minor = 5 WHERE code = 'guarantee::CNY'",
+        without=(("wallet_account", "wallet_account_unbounded_stores_none"),),
+    ),
+    Break(
+        "5.held_is_reserved",
+        "more is held than reserved",
+        f"UPDATE wallet_account SET held_minor = held_minor + 1 WHERE id = {BUYER_CASH}",
+    ),
+    Break(
+        "5.folds_are_postings",
+        "a fold is off",
+        "UPDATE wallet_accountfold SET balance_minor = balance_minor + 1",
+    ),
+    Break(
+        "5.floors_hold",
+        "an account has no floor any more",
+        "UPDATE wallet_account SET floor_minor = NULL WHERE id ="
+        " (SELECT max(id) FROM wallet_account WHERE kind = 'buyer_bonus' AND balance_minor = 0)",
+    ),
+    Break(
+        "5.floors_hold",
+        "money is gone that was never there",
+        "WITH entry AS (INSERT INTO wallet_journalentry (key, kind, reference, memo, at)"
+        " VALUES ('overdrawn', 'x', '', '', now()) RETURNING id), poor AS (UPDATE wallet_account"
+        " SET balance_minor = -5 WHERE id = (SELECT max(id) FROM wallet_account WHERE kind = 'buyer_bonus'"
+        " AND balance_minor = 0) RETURNING id) INSERT INTO wallet_posting (entry_id, account_id, amount_minor)"
+        " SELECT entry.id, poor.id, -5 FROM entry, poor UNION ALL"
+        " SELECT entry.id, " + ACCOUNT.format("promotion::CNY") + ", 5 FROM entry",
+        without=(("wallet_account", "wallet_account_above_floor"),),
+    ),
+    Break(
+        "5.bonus_stays_apart",
+        "cash becomes bonus",
+        "WITH entry AS (INSERT INTO wallet_journalentry (key, kind, reference, memo, at)"
+        " VALUES ('alchemy', 'x', '', '', now()) RETURNING id), "
+        f"poor AS (UPDATE wallet_account SET balance_minor = balance_minor - 5 WHERE id = {BUYER_CASH} RETURNING id),"
+        " rich AS (UPDATE wallet_account SET balance_minor = balance_minor + 5 WHERE id ="
+        " (SELECT max(id) FROM wallet_account WHERE kind = 'buyer_bonus') RETURNING id)"
+        " INSERT INTO wallet_posting (entry_id, account_id, amount_minor)"
+        " SELECT entry.id, poor.id, -5 FROM entry, poor UNION ALL SELECT entry.id, rich.id, 5 FROM entry, rich",
+    ),
+    Break(
+        "5.reversals_mirror",
+        "a reversal undoes another entry",
+        "UPDATE wallet_journalentry SET reverses_id = (SELECT id FROM wallet_journalentry WHERE key = 'gift')"
+        " WHERE key = 'mistake-undone'",
+    ),
+)
+
+BOOKS = (
+    Break(
+        "6.payments_are_booked",
+        "a success is booked nowhere",
+        "UPDATE wallet_journalentry SET key = 'lost' WHERE key = 'pay:' || %(p_paid_wechat)s",
+        names="p_paid_wechat",
+    ),
+    Break(
+        "6.payments_are_booked",
+        "an entry books a payment that took nothing",
+        "UPDATE wallet_journalentry SET key = 'pay:' || %(p_closed)s WHERE key = 'gift'",
+    ),
+    Break(
+        "6.payments_are_booked",
+        "a wallet payment is taken from another buyer",
+        "WITH other AS (SELECT max(id) AS id FROM wallet_account WHERE kind = 'buyer_cash'), taken AS ("
+        "  SELECT posting.* FROM wallet_posting posting WHERE entry_id = "
+        + ENTRY_ID.format("pay:", "p_paid_wallet")
+        + " AND amount_minor < 0), moved AS (UPDATE wallet_account account SET balance_minor = balance_minor +"
+        " CASE WHEN account.id = other.id THEN taken.amount_minor ELSE -taken.amount_minor END FROM other, taken"
+        " WHERE account.id IN (other.id, taken.account_id))"
+        " UPDATE wallet_posting SET account_id = other.id FROM other, taken WHERE wallet_posting.id = taken.id",
+        names="p_paid_wallet",
+    ),
+    Break(
+        "6.payments_are_booked",
+        "an entry refers to another order",
+        "UPDATE wallet_journalentry SET reference = 'KELSE' WHERE key = 'pay:' || %(p_paid_wechat)s",
+        names="p_paid_wechat",
+    ),
+    Break(
+        "6.refunds_are_booked",
+        "a done refund is booked nowhere",
+        "UPDATE wallet_journalentry SET key = 'lost' WHERE key = 'refund:' || %(r_refunded)s",
+        names="r_refunded",
+    ),
+    Break(
+        "6.refunds_are_booked",
+        "a refund on its way is booked as done",
+        "UPDATE wallet_journalentry SET key = 'refund:' || %(r_refused)s WHERE key = 'gift'",
+        names="r_refused",
+    ),
+    Break(
+        "6.refunds_are_booked",
+        "an entry books a refund that does not exist",
+        "UPDATE wallet_journalentry SET key = 'refund:RNONE' WHERE key = 'gift'",
+    ),
+    Break(
+        "6.clearing_is_owed",
+        "a channel owes for no payment",
+        "WITH entry AS (INSERT INTO wallet_journalentry (key, kind, reference, memo, at)"
+        " VALUES ('from nowhere', 'x', '', '', now()) RETURNING id) "
+        "INSERT INTO wallet_posting (entry_id, account_id, amount_minor) SELECT entry.id, account.id,"
+        " CASE account.kind WHEN 'clearing' THEN -5 ELSE 5 END FROM entry, wallet_account account"
+        " WHERE account.code IN ('clearing:wechat:CNY', 'fee::CNY')",
+    ),
+    Break(
+        "6.suspense_is_on_its_way",
+        "suspense holds money of no refund",
+        "WITH entry AS (INSERT INTO wallet_journalentry (key, kind, reference, memo, at)"
+        " VALUES ('from nowhere', 'x', '', '', now()) RETURNING id) "
+        "INSERT INTO wallet_posting (entry_id, account_id, amount_minor) SELECT entry.id, account.id,"
+        " CASE account.kind WHEN 'suspense' THEN 5 ELSE -5 END FROM entry, wallet_account account"
+        " WHERE account.code IN ('suspense::CNY', 'fee::CNY')",
+    ),
+)
+
+SCHEDULES = (
+    Break(
+        "7.live_payments_are_chased",
+        "nobody asks about a payment",
+        "UPDATE payments_outboxmessage SET done_at = now() WHERE key = 'chase:' || %(p_live)s",
+        names="p_live",
+    ),
+    Break(
+        "7.refunds_are_driven",
+        "nobody drives a refused refund",
+        "DELETE FROM payments_outboxmessage WHERE key = 'refund:' || %(r_refused)s",
+        names="r_refused",
+    ),
+    Break(
+        "7.notifications_are_applied",
+        "nobody applies what a channel told",
+        "UPDATE payments_outboxmessage SET done_at = now() WHERE kind = 'notify.apply'",
+    ),
+    Break(
+        "7.open_orders_end",
+        "a hold that nobody ends",
+        "UPDATE ticketing_order SET hold_until = %(long_ago)s WHERE number = %(o_held)s",
+        names="o_held",
+    ),
+    Break(
+        "7.paying_orders_have_a_payment",
+        "the payment of an order went away",
+        "UPDATE payments_payment SET purchase_number = %(o_held)s WHERE purchase_number = %(o_paying)s",
+        names="o_paying",
+        also=("4.payments_fit_their_purchases",),
+    ),
+    Break(
+        "7.open_topups_end",
+        "a top-up that nobody closes",
+        "UPDATE wallet_topup SET payable_until = %(long_ago)s WHERE number = %(t_open)s",
+        names="t_open",
+    ),
+    Break(
+        "7.messages_move",
+        "a message that nobody takes",
+        "UPDATE payments_outboxmessage SET due_at = %(long_ago)s WHERE key = 'chase:' || %(p_live)s",
+        names="p_live",
+    ),
+    Break(
+        "7.messages_move",
+        "a message whose drainer died",
+        "UPDATE payments_outboxmessage SET due_at = %(long_ago)s, leased_until = %(long_ago)s"
+        " WHERE key = 'chase:' || %(p_live)s",
+        names="p_live",
+    ),
+    Break(
+        "7.holds_belong_to_something",
+        "money is set aside for an order that ended",
+        "UPDATE wallet_hold SET reference = %(o_expired)s WHERE key = 'hold'",
+    ),
+)
