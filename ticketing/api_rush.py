@@ -218,6 +218,7 @@ class RushOrderView(APIView):
 
     @extend_schema(
         operation_id="rush_status",
+        auth=[],
         summary="What became of a submission",
         description="404 with the state `unknown` means that it was lost: submit again with the same key.",
         responses={200: StandingSerializer, 202: StandingSerializer, **problem_responses("not_found")},
@@ -234,6 +235,7 @@ class RushPaymentView(APIView):
 
     @extend_schema(
         operation_id="rush_pay",
+        auth=[],
         summary="Pay a held order from the wallet, in a rush",
         request=PressSerializer,
         responses={
@@ -256,6 +258,7 @@ class RushPaymentView(APIView):
 
     @extend_schema(
         operation_id="rush_payment",
+        auth=[],
         summary="What became of the payment",
         responses={200: PressedSerializer, 202: PressedSerializer, **problem_responses("not_found")},
     )
