@@ -44,7 +44,9 @@ class Command(BaseCommand):
         self, *, once: bool, buyers: int, seats: int, seed: int, incident_seeds: int, **_: Any
     ) -> None:
         self.began_at = time.monotonic()
-        signal.signal(signal.SIGTERM, _as_interrupt)
+        # SIGINT too: a shell starts its background jobs with that ignored.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _as_interrupt)
         was_up = bool(devservices.status()["up"])
         try:
             self._tell("starting Postgres, Valkey, channel sandbox, web, worker and beat")

@@ -22,6 +22,7 @@ from operations.stack import Stack, StackError, StackInfo, running_stack
 
 DATABASE, REDIS_DB, STATE = "kaipiao_incidents", 6, "incidents"
 SHOWN_EVERY = 10
+INTERRUPTED = 130
 
 
 class Command(BaseCommand):
@@ -54,10 +55,14 @@ class Command(BaseCommand):
         drill = replace(drill, only=tuple(sorted({incident for incident, _ in drill.pairs()})))
         if not drill.only:
             raise CommandError("seed 0 is the heavy one of incidents 1 and 2; the others have none")
-        signal.signal(signal.SIGTERM, _as_interrupt)
+        # SIGINT too: a shell starts its background jobs with that ignored.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _as_interrupt)
         try:
             with _stack(self.stderr.write) as (stack, hold_limit_s):
                 results = run(replace(drill, hold_limit_s=hold_limit_s), stack, heard=self._heard)
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None
         except (StackError, subprocess.CalledProcessError, *EXPECTED_ERRORS) as error:
             raise CommandError(str(error)) from error
         if as_json:
