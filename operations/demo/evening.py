@@ -21,7 +21,7 @@ from operations.crowd.run import Plan
 from operations.demo import rest
 from operations.incidents.channel_books import ChannelBooks
 from operations.incidents.replay import Drill, make_in_stack, run
-from operations.incidents.verdict import Told
+from operations.incidents.verdict import Told, Verdict
 from operations.stack import CHECKOUT, Stack
 
 DATABASE, REDIS_DB, STATE = "kaipiao_demo", 5, "demo"
@@ -29,6 +29,7 @@ SHOW = "tonight"
 BUYERS, SEATS = 5_000, 2_000
 CASH_MINOR = 1_000_000
 REST_WITHIN_S = 120.0
+REPLAYS_TOLD_EVERY = 5
 # A bad day for both channels: about one trade in six meets something.
 WEATHER = {
     "notify_lost": 0.04,
@@ -102,7 +103,14 @@ class Evening:
     def replay(self, *, seeds: int) -> list[Told]:
         """The five incidents at the same stack, heavy seeds included."""
         drill = Drill(seeds=tuple(range(seeds + 1)), show=SHOW, hold_limit_s=pace.HOLD_LIMIT_S)
-        return run(drill, self.stack.info())
+
+        def heard(verdict: Verdict, done: int, of: int) -> None:
+            if not verdict.right:
+                self.tell(f"incident {verdict.incident}, seed {verdict.seed}: {'; '.join(verdict.wrong)}")
+            if done % REPLAYS_TOLD_EVERY == 0 or done == of:
+                self.tell(f"{done} of {of} replays done")
+
+        return run(drill, self.stack.info(), heard=heard)
 
     def audit(self) -> bool:
         """`manage.py audit`, shown as it is; whether it is clean."""
