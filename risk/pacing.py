@@ -209,6 +209,27 @@ def look(*, room: Room, stock: Stock, now: datetime) -> Situation:
     return Situation(room, stock, now_ms, issued, serving, floor, claims, came, advanced_ms, seen)
 
 
+def counters(room: Room) -> dict[str, int]:
+    """What a room's counters are now, for those who look; empty while the store is away or does not have the room."""
+    room_key, _marks, claims_key = waiting_room.keys(room.show, room.epoch, 0)
+    try:
+        seen = fast.store().hmget(room_key, ["issued", "serving", "floor", "pace", "epoch"])
+        if seen[4] is None or int(seen[4]) != room.epoch:
+            return {}
+        issued, serving, floor, pace = (int(value or 0) for value in seen[:4])
+        claims, came = int(fast.store().bitcount(claims_key)), _came(claims_key, floor)
+    except fast.FastStoreAway:
+        return {}
+    return {
+        "issued": issued,
+        "serving": serving,
+        "waiting": max(0, issued - serving),
+        "claims": claims,
+        "skipped": max(0, floor - came),
+        "pace_per_minute": pace * 60 // 1000,
+    }
+
+
 def _came(claims_key: str, floor: int) -> int:
     """How many of the places up to `floor` were claimed. Place 0 does not exist, so its bit is never set."""
     return int(fast.store().execute_command("BITCOUNT", claims_key, 0, floor, "BIT"))

@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from ticketing.pages import events, orders, seats, sign, tickets, wallet
+from ticketing.pages import events, orders, queue, seats, sign, tickets, wallet
 
 
 class Number:
@@ -22,6 +22,7 @@ register_converter(Number, "number")
 urlpatterns = [
     path("", events.events, name="events"),
     path("events/<slug:slug>/", events.event, name="event"),
+    path("shows/<slug:code>/queue/", queue.queue, name="queue"),
     path("shows/<slug:code>/sections/", seats.sections, name="sections"),
     path("shows/<slug:code>/sections/<slug:section>/", seats.section, name="section"),
     path("sign-in/", sign.sign_in, name="sign-in"),

@@ -1,0 +1,109 @@
+"""The waiting room's page. It reloads itself without JavaScript; with it, only the numbers on it change."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from basis import fast
+from risk import room_answers, waiting_room
+from risk.room_models import Room
+from risk.waiting_room import Standing
+from ticketing.api_queue import remember, shown_by
+from ticketing.models import Show
+from ticketing.pages.answers import SeeOther, buyer_of, unkept
+
+# What the page shows, besides a standing's own status.
+NOT_IN, CLOSED, FULL, SOLD_OUT, AWAY = "not_in", "closed", "full", "sold_out", "away"
+REFUSALS: dict[type[Exception], str] = {
+    waiting_room.NotInside: NOT_IN,
+    waiting_room.RoomClosed: CLOSED,
+    waiting_room.RoomFull: FULL,
+    waiting_room.SoldOut: SOLD_OUT,
+    fast.FastStoreAway: AWAY,
+}
+STATUSES = {NOT_IN: 200, CLOSED: 200, SOLD_OUT: 200, FULL: 429, AWAY: 503}
+NOBODY_JOINS = ("closed", "draining")
+AGAIN_S = 20
+
+
+@unkept
+@require_http_methods(["GET", "HEAD", "POST"])
+def queue(request: HttpRequest, code: str) -> HttpResponse:
+    room = Room.objects.filter(show=code).first()
+    show = Show.objects.filter(code=code, event__published=True).select_related("event", "venue").first()
+    if room is None or show is None:
+        raise Http404
+    now = timezone.now()
+    try:
+        buyer_id, standing = _standing(request, code, now)
+    except tuple(REFUSALS) as refusal:
+        return _page(request, room, show, _stage_of(refusal, room), now=now)
+    if request.method == "POST":
+        response: HttpResponse = SeeOther(reverse("queue", args=[code]))
+    else:
+        response = _page(request, room, show, standing.status, standing, now=now)
+    remember(response, code, room_answers.of(code, buyer_id, standing, now=now))
+    return response
+
+
+def _standing(request: HttpRequest, code: str, now: datetime) -> tuple[int, Standing]:
+    """A post joins, a get asks; a signed number is enough to ask with."""
+    shown = shown_by(request, code)
+    if request.method == "POST" and request.user.is_authenticated:
+        buyer_id = buyer_of(request).pk
+        return buyer_id, waiting_room.join(show=code, buyer_id=buyer_id, shown=shown, now=now)
+    if shown is None and not request.user.is_authenticated:
+        raise waiting_room.NotInside(code)
+    buyer_id = shown.buyer_id if shown else buyer_of(request).pk
+    return buyer_id, waiting_room.poll(show=code, buyer_id=buyer_id, shown=shown, now=now)
+
+
+def _stage_of(refusal: Exception, room: Room) -> str:
+    stage = next(stage for kind, stage in REFUSALS.items() if isinstance(refusal, kind))
+    return CLOSED if stage == NOT_IN and room.state in NOBODY_JOINS else stage
+
+
+def _page(
+    request: HttpRequest,
+    room: Room,
+    show: Show,
+    stage: str,
+    standing: Standing | None = None,
+    *,
+    now: datetime,
+) -> HttpResponse:
+    refresh_s = math.ceil(standing.interval_ms / 1000) if standing else AGAIN_S
+    ends = stage in {SOLD_OUT, "admitted"} or (stage == NOT_IN and room.drawn is not None)
+    context: dict[str, Any] = {
+        "room": room,
+        "show": show,
+        "event": show.event,
+        "stage": stage,
+        "standing": standing,
+        "wait": _wait(standing),
+        "ends_at": datetime.fromtimestamp(standing.expires_s, UTC)
+        if standing and standing.expires_s
+        else None,
+        "refresh_s": 0 if ends else refresh_s,
+        "now": now,
+        "undrawn": room.drawn is None,
+    }
+    response = render(request, "pages/queue.html", context, status=STATUSES.get(stage, 200))
+    if response.status_code in {429, 503}:
+        response.headers["Retry-After"] = str(refresh_s)
+    return response
+
+
+def _wait(standing: Standing | None) -> tuple[int, int] | None:
+    """Minutes, from and to; None while unknown."""
+    if standing is None or standing.wait_high_s < 0:
+        return None
+    return max(1, standing.wait_low_s // 60), max(1, math.ceil(standing.wait_high_s / 60))
