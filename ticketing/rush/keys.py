@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def tiers(show: str) -> str:
+    """Hash: the ids of a show's tiers that have a drainer, by their codes; the edge knows no others."""
+    return f"rush:{{show:{show}}}:tiers"
+
+
 def sale(tier_id: int) -> str:
     """Hash: free, queued, limit, most, opens, closes; dirty when seats came back. Gone without a living drainer."""
     return f"rush:{{tier:{tier_id}}}:sale"

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import Q
 
+from basis import fast
 from ticketing.models import PriceTier, SalePhase
 from ticketing.rush import hall, keys, results
 from ticketing.rush.allocation import Lane
@@ -34,7 +35,7 @@ def due_tiers(*, show_codes: Sequence[str] = (), now: datetime) -> list[int]:
 
 def lane_of(tier_id: int, *, fence: int) -> Lane:
     """What Postgres says about a tier that this drainer has taken."""
-    tier = PriceTier.objects.get(pk=tier_id)
+    tier = PriceTier.objects.select_related("show").get(pk=tier_id)
     return Lane(tier=tier, fence=fence, phases=_phases(tier.show_id))
 
 
@@ -69,3 +70,4 @@ def load(lane: Lane, *, now: datetime, anew: bool) -> None:
     )
     if not answered:
         raise results.Stale(lane.tier_id)
+    fast.store().hset(keys.tiers(lane.tier.show.code), lane.tier.code, str(lane.tier_id))

@@ -1,0 +1,293 @@
+"""
+The rush: 32,000 seats of the outer ring, 40,000 buyers with funded wallets, over HTTP through nginx: submission with an
+admission pass, status, token, payment from the wallet, ticket. Beside it, before and after, the rows as set-based SQL.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks import cpu, ground, set_sql
+from benchmarks.figures import Figure, benchmark
+from operations import devservices
+
+BUYERS, CASH_MINOR = int(os.environ.get("RUSH_BUYERS", "40000")), 2_000_000
+OUTER_RING = ("GOLD", "SILVER", "BRONZE", "UPPER")
+SEATS, SEATS_A_SECOND = 32_000, 1_600
+CONNECTIONS, WINDOW = (
+    int(os.environ.get("RUSH_CONNECTIONS", "64")),
+    int(os.environ.get("RUSH_WINDOW", "3000")),
+)
+CEILING_ORDERS = 4_000
+GIVE_UP_S = int(os.environ.get("RUSH_GIVE_UP_S", "120"))
+MISSING = "wrk is not installed (Debian: apt-get install wrk)"
+
+
+@benchmark("rush")
+def rush() -> Figure:
+    """Seats a second from the opening to the last ticket."""
+    from operations.stack import Stack
+
+    assert shutil.which("wrk"), MISSING
+    show, buyers = _town()
+    before = _ceiling("ceiling-before", buyers)
+    with tempfile.TemporaryDirectory(prefix="kaipiao-rush-") as directory:
+        state = Path(directory)
+        stack = Stack(
+            database=ground.DATABASE,
+            redis_db=ground.REDIS_DB,
+            state_dir=state / "stack",
+            env={"KAIPIAO_LOG_LEVEL": "WARNING"},
+        )
+        with stack as running, _edge(state / "edge", running.url) as edge, _drainer(state) as drainer:
+            programs = {
+                "nginx": edge[1],
+                "drainer": drainer,
+                "postgres": _pid(devservices.paths().postgres_data / "postmaster.pid"),
+                "valkey": _valkey(),
+                **{name: program.pid for name, program in running.info().programs.items()},
+            }
+            told = _drive(state, edge[0], show, buyers, programs)
+    after = _ceiling("ceiling-after", buyers)
+    return _figure(show, told, before, after)
+
+
+def _figure(show: Any, told: dict[str, Any], before: float, after: float) -> Figure:
+    from ticketing.models import Order, Ticket
+
+    seconds = (told["ended_ms"] - told["begun_ms"]) / 1000
+    tickets = Ticket.objects.filter(show=show).count()
+    orders = Order.objects.filter(show=show, state="paid").count()
+    wrong = ground.violations()
+    assert not wrong, wrong[:5]
+    ceiling = (before + after) / 2
+    facts = {
+        "seconds": round(seconds, 2),
+        "seats": tickets,
+        "orders": orders,
+        "orders_per_s": round(orders / seconds),
+        "ceiling_orders_per_s": [round(before), round(after)],
+        "orders_ratio": round(orders / seconds / ceiling, 3),
+        "fair": _fair(show),
+        "requests": told["requests"],
+        "counts": told["counts"],
+        "took_ms": told["took_ms"],
+        "cpu_s": told["cpu_s"],
+        "memory_mib_max": told["memory_mib"],
+        "audit": "clean",
+    }
+    print(json.dumps(facts), file=sys.stderr)
+    return Figure(
+        "rush",
+        tickets / seconds,
+        "seats/s",
+        ceiling=ceiling * tickets / max(orders, 1),
+        bar=SEATS_A_SECOND,
+        facts=facts,
+    )
+
+
+def _fair(show: Any) -> bool:
+    """
+    Whether, per tier, the orders' rows are in the order in which the store accepted them: a number carries the edge's
+    millisecond, and the edge asked the store in that order, give or take the requests that were in flight together.
+    """
+    from ticketing.models import Order
+
+    for tier in show.tiers.all():
+        at = [
+            number[1:10]
+            for number in Order.objects.filter(tier=tier).order_by("pk").values_list("number", flat=True)
+        ]
+        worst = max(
+            (_ms(latest) - _ms(one) for one, latest in zip(at, _running_max(at), strict=True)), default=0
+        )
+        if worst > 50:
+            return False
+    return True
+
+
+def _running_max(values: list[str]) -> Iterator[str]:
+    latest = ""
+    for value in values:
+        latest = max(latest, value)
+        yield latest
+
+
+def _ms(digits: str) -> int:
+    from basis.numbers import ALPHABET
+
+    total = 0
+    for digit in digits:
+        total = total * 32 + ALPHABET.index(digit)
+    return total
+
+
+# -- the town
+# -----------------------------------------------------------------------------------------------------------
+def _town() -> tuple[Any, list[int]]:
+    from django.db import connection
+
+    from operations import seeding
+
+    now = datetime.now(UTC)
+    show = seeding.seed_show(code="rush-hour", now=now, opens_at=now - timedelta(minutes=1))
+    buyers = seeding.seed_buyers(BUYERS, CASH_MINOR, now=now)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+        cursor.execute("CHECKPOINT")
+    return show, buyers
+
+
+def _ceiling(code: str, buyers: list[int]) -> float:
+    """Orders a second of the same shape, as bare SQL, on another show of the same house."""
+    from operations import seeding
+    from payments import money
+    from ticketing.models import SalePhase, Seat
+    from wallet.models import Account
+
+    now = datetime.now(UTC)
+    show = seeding.seed_show(code=code, now=now)
+    cash = dict(Account.objects.filter(kind="buyer_cash").values_list("owner", "pk"))
+    phase = SalePhase.objects.get(show=show, kind=SalePhase.Kind.GENERAL)
+    guarantee = Account.objects.get(code=money.guarantee("CNY")).pk
+    rows = iter(
+        Seat.objects.filter(show=show, tier__code__in=OUTER_RING)
+        .order_by("tier", "row_rank", "position")
+        .values_list("pk", "tier_id", "tier__price_minor")
+    )
+    # The ceiling's money is not the rush's: buyers at the end of the line, two of them an order at most.
+    sales = []
+    for i, buyer in enumerate(buyers[-CEILING_ORDERS:]):
+        seats = [next(rows) for _ in range(2 if i % 3 == 0 else 1)]
+        if len({tier for _, tier, _ in seats}) > 1:
+            continue
+        _, tier, price = seats[0]
+        sales.append(set_sql.Sale(buyer, tier, price, [seat for seat, _, _ in seats], cash[str(buyer)]))
+    url = devservices.database_url(ground.DATABASE)
+    return set_sql.sell(url, sales, show=show.pk, phase=phase.pk, guarantee=guarantee)
+
+
+# -- the machinery
+# ----------------------------------------------------------------------------------------------------------
+@contextmanager
+def _edge(state: Path, upstream: str) -> Iterator[tuple[str, int]]:
+    from operations import edge as edges
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    edge = edges.Edge(
+        state=state,
+        listen=f"127.0.0.1:{port}",
+        upstream=upstream.removeprefix("http://"),
+        redis_url=devservices.redis_url(ground.REDIS_DB),
+        # Every check is on; all buyers come from one address here, so its limit is as high as theirs together.
+        limits=edges.usual_limits(reads=1_000_000, writes=1_000_000),
+        access_log=False,
+    )
+    edges.start(edge)
+    try:
+        yield edge.url, edges.running(state).pid  # type: ignore[union-attr]
+    finally:
+        edges.stop(state)
+
+
+@contextmanager
+def _drainer(state: Path) -> Iterator[int]:
+    log = (state / "drain.log").open("w")
+    command = [sys.executable, "manage.py", "drain", "--show", "rush-hour"]
+    process = subprocess.Popen(command, cwd=ground.ROOT, stdout=log, stderr=log)
+    from basis import fast
+    from ticketing.models import PriceTier
+    from ticketing.rush import keys
+
+    tiers = list(PriceTier.objects.filter(show__code="rush-hour").values_list("pk", flat=True))
+    deadline = time.monotonic() + 30
+    while not all(fast.store().exists(keys.sale(tier)) for tier in tiers):
+        assert time.monotonic() < deadline, (state / "drain.log").read_text()
+        time.sleep(0.1)
+    try:
+        yield process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        print((state / "drain.log").read_text()[-2000:], file=sys.stderr)
+
+
+def _drive(state: Path, url: str, show: Any, buyers: list[int], programs: dict[str, int]) -> dict[str, Any]:
+    from risk import signing
+
+    until = int(time.time()) + 3600
+    lines = [
+        f"{signing.sign_pass(signing.Pass(show.code, buyer, i, until, secrets.token_hex(8)))}"
+        f" {OUTER_RING[i % 4]} {2 if i % 3 == 0 else 1}\n"
+        for i, buyer in enumerate(buyers)
+    ]
+    (state / "buyers").write_text("".join(lines))
+    variables = {
+        "RUSH_BUYERS": str(state / "buyers"),
+        "RUSH_SHOW": show.code,
+        "RUSH_WINDOW": str(WINDOW),
+        "RUSH_TOLD": str(state / "told"),
+    }
+    spent = {name: cpu.seconds(pid) for name, pid in programs.items()}
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{GIVE_UP_S}", "--timeout", "10", "-s"]
+    begun = time.perf_counter()
+    wrk = subprocess.Popen(
+        [*command, str(ground.ROOT / "benchmarks/wrk/rush.lua"), url],
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    watched = {"wrk": wrk.pid, **programs}
+    most: list[int] = []
+    stopping = threading.Event()
+    watcher = threading.Thread(target=_watch_memory, args=(programs, most, stopping), daemon=True)
+    watcher.start()
+    told = state / "told"
+    while not told.exists() and wrk.poll() is None:
+        time.sleep(0.05)
+    time.sleep(0.1)
+    spent_now = {name: cpu.seconds(pid) for name, pid in watched.items()}
+    if wrk.poll() is None:
+        wrk.send_signal(signal.SIGINT)
+    shown = wrk.communicate(timeout=30)[0]
+    stopping.set()
+    assert told.exists(), f"the rush did not end in {time.perf_counter() - begun:.0f} s\n{shown}"
+    result: dict[str, Any] = json.loads(told.read_text())
+    result["cpu_s"] = {name: round(used - spent.get(name, 0.0), 2) for name, used in spent_now.items()}
+    result["memory_mib"] = round(max(most, default=0) / 2**20)
+    return result
+
+
+def _watch_memory(programs: dict[str, int], most: list[int], stopping: threading.Event) -> None:
+    """Sample what the whole stack holds, seldom: reading it costs the processor that is being measured."""
+    while not stopping.wait(2.0):
+        most.append(sum(cpu.memory(pid) for pid in programs.values()))
+
+
+def _pid(path: Path) -> int:
+    return int(path.read_text().split()[0])
+
+
+def _valkey() -> int:
+    from basis import fast
+
+    return int(fast.store().info("server")["process_id"])

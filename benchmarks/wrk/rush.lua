@@ -1,0 +1,148 @@
+-- The buyers of a rush for wrk (one thread): each submits, asks when told to, presses Pay, asks again.
+-- RUSH_BUYERS: a file of lines `pass tier quantity`; RUSH_SHOW; RUSH_WINDOW: how many are under way at once;
+-- RUSH_TOLD: where the counts go, JSON. Ends by itself when every buyer has an answer.
+local ffi = require "ffi"
+ffi.cdef [[ typedef struct { long s; long us; } kaipiao_tv; int gettimeofday(kaipiao_tv *tv, void *zone); ]]
+local tv = ffi.new "kaipiao_tv"
+local function now()
+  ffi.C.gettimeofday(tv, nil)
+  return tonumber(tv.s) * 1000 + tonumber(tv.us) / 1000
+end
+
+local show, window = os.getenv "RUSH_SHOW", tonumber(os.getenv "RUSH_WINDOW")
+local buyers = {}
+for line in io.lines(os.getenv "RUSH_BUYERS") do
+  local pass, tier, quantity = string.match(line, "^(%S+) (%S+) (%d+)$")
+  buyers[#buyers + 1] = { pass = pass, tier = tier, quantity = quantity }
+end
+
+local SLOT_MS = 5
+local slots, slot = {}, nil           -- what is due when, in slots of some milliseconds
+local ready, head, tail = {}, 1, 0    -- what is due now
+local verified = false                -- wrk calls request once without sending it
+local next_buyer, under_way, over, serial = 1, 0, 0, 0
+local sent = {}                       -- by request id: what was asked, for whom, when
+local counts, took = {}, { submit = {}, status = {}, pay = {} }
+local begun, ended
+
+local function count(name) counts[name] = (counts[name] or 0) + 1 end
+
+local function later(job, ms)
+  local at = math.floor((now() + ms) / SLOT_MS)
+  if slot and at <= slot then at = slot + 1 end
+  slots[at] = slots[at] or {}
+  table.insert(slots[at], job)
+end
+
+local function turn()
+  local current = math.floor(now() / SLOT_MS)
+  slot = slot or current - 1
+  while slot < current do
+    slot = slot + 1
+    for _, job in ipairs(slots[slot] or {}) do
+      tail = tail + 1
+      ready[tail] = job
+    end
+    slots[slot] = nil
+  end
+end
+
+local function share(values, part)
+  table.sort(values)
+  return #values > 0 and values[math.max(1, math.floor(#values * part))] or 0
+end
+
+local function tell()
+  local out = io.open(os.getenv "RUSH_TOLD", "w")
+  out:write(string.format('{"begun_ms":%.3f,"ended_ms":%.3f,"requests":%d,"counts":{', begun, ended or 0, serial))
+  local parts = {}
+  for name, n in pairs(counts) do parts[#parts + 1] = string.format('"%s":%d', name, n) end
+  out:write(table.concat(parts, ","), '},"took_ms":{')
+  parts = {}
+  for kind, values in pairs(took) do
+    parts[#parts + 1] = string.format('"%s":{"n":%d,"p50":%.1f,"p99":%.1f,"max":%.1f}', kind, #values,
+      share(values, 0.5), share(values, 0.99), share(values, 1))
+  end
+  out:write(table.concat(parts, ","), "}}")
+  out:close()
+end
+
+local function finished(what)
+  count(what)
+  under_way, over = under_way - 1, over + 1
+  if what == "paid" then ended = now() end
+  if over == #buyers then
+    tell()
+    wrk.thread:stop()
+  end
+end
+
+function delay()
+  turn()
+  if head <= tail or (next_buyer <= #buyers and under_way < window) then return 0 end
+  return SLOT_MS
+end
+
+local function ask(kind, method, path, buyer, headers, body)
+  serial = serial + 1
+  local id = string.format("rush-%08d", serial)
+  sent[id] = { kind, buyer, now() }
+  headers = headers or {}
+  headers["X-Request-ID"] = id
+  return wrk.format(method, path, headers, body)
+end
+
+function request()
+  if not verified then
+    verified = true
+    return wrk.format("GET", "/edge/livez", { ["X-Request-ID"] = "rush-idle" })
+  end
+  begun = begun or now()
+  turn()
+  local job = ready[head]
+  if job then
+    ready[head] = nil
+    head = head + 1
+    local buyer = job[2]
+    if job[1] == "submit" then under_way = under_way - 1
+    elseif job[1] == "pay" then
+      return ask("pay", "POST", buyer.address .. "/payment", buyer, { ["Content-Type"] = "application/json" },
+        '{"token":"' .. buyer.token .. '"}')
+    else
+      return ask("status", "GET", buyer.address .. (buyer.pressed and "/payment" or ""), buyer)
+    end
+  end
+  local buyer = job and job[2] or (under_way < window and buyers[next_buyer])
+  if not buyer then return wrk.format("GET", "/edge/livez", { ["X-Request-ID"] = "rush-idle" }) end
+  if not job then next_buyer = next_buyer + 1 end
+  under_way = under_way + 1
+  return ask("submit", "POST", "/api/v1/rush/orders", buyer, {
+    ["Content-Type"] = "application/json", ["Admission-Pass"] = buyer.pass, ["Idempotency-Key"] = "rush",
+  }, '{"show":"' .. show .. '","tier":"' .. buyer.tier .. '","quantity":' .. buyer.quantity .. '}')
+end
+
+function response(status, headers, body)
+  local id = headers["X-Request-ID"]
+  local asked = sent[id]
+  if not asked then count "idle" return end
+  sent[id] = nil
+  local kind, buyer = asked[1], asked[2]
+  table.insert(took[kind], now() - asked[3])
+  local state = string.match(body, '"state":"(%a+)"')
+  if status == 429 or status == 503 then
+    count("told to wait")
+    later({ kind, buyer }, 1000)
+  elseif state == "queued" then
+    local receipt = string.match(body, '"receipt":"([^"]+)"')
+    buyer.address = "/api/v1/rush/orders/" .. receipt
+    if kind == "pay" then buyer.pressed = true end
+    later({ "status", buyer }, tonumber(string.match(body, '"poll_after_ms":(%d+)')))
+  elseif state == "held" then
+    buyer.token = string.match(body, '"payment_token":"([^"]+)"')
+    buyer.address = buyer.address
+    later({ "pay", buyer }, 0)
+  elseif state == "paid" then finished "paid"
+  elseif state then finished(state .. " " .. (string.match(body, '"reason":"([%w_]+)"') or ""))
+  else finished(status .. " " .. (string.match(body, '"code":"([%w_]+)"') or ""))
+  end
+end
