@@ -54,9 +54,20 @@ class Store(redis.Redis):
             return True
 
 
+CLUSTER = "redis+cluster://"
+
+
 @lru_cache(maxsize=1)
 def store() -> redis.Redis:
-    """The process's one connection pool."""
+    """The process's one connection pool; `redis+cluster://host:port` names any node of a Redis Cluster."""
+    if settings.REDIS_URL.startswith(CLUSTER):
+        # The same commands: every key of ours has a hash tag, and no script mixes two of them.
+        return redis.RedisCluster.from_url(  # type: ignore[return-value]
+            settings.REDIS_URL.replace(CLUSTER, "redis://", 1),
+            socket_timeout=settings.REDIS_TIMEOUT_S,
+            socket_connect_timeout=settings.REDIS_TIMEOUT_S,
+            decode_responses=True,
+        )
     return Store.from_url(
         settings.REDIS_URL,
         socket_timeout=settings.REDIS_TIMEOUT_S,
