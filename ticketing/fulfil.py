@@ -141,9 +141,10 @@ def _equal_seats(order: Order) -> list[int]:
 
     :raises ticketing.seats.SoldOut: there are none
     """
+    paid_each = order.amount_minor // order.quantity  # the tier's price may have changed since
     tiers = PriceTier.objects.filter(
         show_id=order.show_id,
-        price_minor=order.tier.price_minor,
+        price_minor=paid_each,
         currency=order.currency,
         rank__lte=order.tier.rank,
     ).order_by("-rank")
@@ -154,6 +155,6 @@ def _equal_seats(order: Order) -> list[int]:
         except seats.SoldOut:
             continue
         seats.sell_free(found, tier_id=tier.pk, order_id=order.pk)
-        orders.remember_seats(order.pk, found, tier.price_minor)
+        orders.remember_seats(order.pk, found, paid_each)
         return found
     raise seats.SoldOut(order.tier_id)
