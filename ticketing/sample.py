@@ -126,8 +126,8 @@ def _show(code: str, venue: Venue, now: datetime) -> Show:
             "organiser": organiser,
             "name_zh": "星河巡回演唱会",
             "name_en": "River of Stars Tour",
-            "about_zh": "三万九千人的夏夜。一人一票，好座优先，未付的座位自动释放。",
-            "about_en": "A summer night for thirty-nine thousand. Best seats first; unpaid seats are released.",
+            "about_zh": "三万九千人的夜晚。一人一票，好座优先，未付的座位自动释放。",
+            "about_en": "One night for thirty-nine thousand. Best seats first; unpaid seats are released.",
             "published": True,
         },
     )
