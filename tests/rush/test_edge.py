@@ -1,0 +1,147 @@
+"""The rush through a real nginx: the same scripts, the same answers, and nothing without a signature."""
+
+import http.client
+import json
+import os
+import socket
+import time
+
+import pytest
+from django.utils import timezone
+
+from operations import edge as edges
+from risk import signing
+from ticketing.models import Order, Ticket
+from ticketing.rush import receipts
+
+
+@pytest.fixture
+def edge(tmp_path, settings):
+    if edges.missing():
+        reason = f"not installed: {' '.join(edges.missing())}"
+        pytest.fail(reason) if os.environ.get("KAIPIAO_REQUIRE_ALL") == "1" else pytest.skip(reason)
+    os.chmod(tmp_path, 0o755)
+    with socket.socket() as free, socket.socket() as nobody:
+        free.bind(("127.0.0.1", 0))
+        nobody.bind(("127.0.0.1", 0))
+        listen, upstream = (f"127.0.0.1:{one.getsockname()[1]}" for one in (free, nobody))
+    edge = edges.Edge(state=tmp_path / "edge", listen=listen, upstream=upstream, redis_url=settings.REDIS_URL)
+    edges.start(edge)
+    yield listen
+    log = (tmp_path / "edge" / "error.log").read_text()
+    edges.stop(edge.state)
+    assert "lua entry thread aborted" not in log, log
+
+
+@pytest.fixture
+def ask(edge):
+    def asked(method, path, body=None, **headers):
+        connection = http.client.HTTPConnection(edge, timeout=10)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, json.dumps(body) if body is not None else None, sent)
+        answer = connection.getresponse()
+        raw = answer.read()
+        return answer.status, json.loads(raw), dict(answer.getheaders())
+
+    return asked
+
+
+def pass_for(buyer, show="small", nonce="n1", life_s=60):
+    until = int(time.time()) + life_s
+    return signing.sign_pass(signing.Pass(show, buyer.pk, 1, until, nonce))
+
+
+BODY = {"show": "small", "tier": "UPPER", "quantity": 2}
+ORDERS = "/api/v1/rush/orders"
+
+
+@pytest.fixture
+def today(rush):
+    rush.clock.now = timezone.now()
+    rush.turn()
+    return rush
+
+
+def test_submit_ask_pay(today, crowd, ask):
+    (lin,) = crowd(1, cash=100_000)
+    given = {"Idempotency_Key": "k1", "Admission_Pass": pass_for(lin)}
+    status, told, headers = ask("POST", ORDERS, BODY, **given)
+    assert (status, told["state"]) == (202, "queued")
+    assert receipts.read(told["receipt"]) == receipts.Receipt(today.tier.pk, told["order"], lin.pk)
+    assert ask("POST", ORDERS, BODY, **given)[1]["order"] == told["order"]
+    where = headers["Location"]
+    status, waiting, headers = ask("GET", where)
+    assert (status, waiting["state"], headers["Retry-After"]) == (202, "queued", "1")
+    assert 100 <= waiting["poll_after_ms"] <= 1000
+    today.turn()
+    status, held, _ = ask("GET", where)
+    assert (status, held["state"], held["order"], len(held["seats"])) == (200, "held", told["order"], 2)
+    assert "buyer" not in held
+    assert ask("POST", where + "/payment", {"token": held["payment_token"]})[:1] == (202,)
+    assert ask("GET", where + "/payment")[1]["state"] == "queued"
+    today.turn()
+    status, paid, _ = ask("GET", where + "/payment")
+    assert (status, paid["state"]) == (200, "paid")
+    assert Order.objects.get().winner == paid["payment"]
+    assert Ticket.objects.count() == 2
+    assert "mark" not in paid
+
+
+def test_nothing_without_a_signature(today, crowd, ask):
+    lin, wei = crowd(2)
+    good = pass_for(lin)
+    forged = good.replace(f"~{lin.pk}~", f"~{wei.pk}~")
+    for bad in (forged, good[:-1], pass_for(lin, show="other"), "v1.x.y"):
+        status, told, _ = ask("POST", ORDERS, BODY, Idempotency_Key="k1", Admission_Pass=bad)
+        assert (status, told["code"]) == (403, "pass_needed")
+    old = pass_for(lin, life_s=-5)
+    assert ask("POST", ORDERS, BODY, Idempotency_Key="k1", Admission_Pass=old)[1]["code"] == "pass_used"
+    receipt = ask("POST", ORDERS, BODY, Idempotency_Key="k1", Admission_Pass=good)[1]["receipt"]
+    forged = receipt.replace(f"~{lin.pk}.", f"~{wei.pk}.")
+    assert ask("GET", f"{ORDERS}/{forged}")[0] == 404
+    assert ask("POST", f"{ORDERS}/{forged}/payment", {"token": "x"})[0] == 404
+
+
+def test_refusals_are_those_of_django(today, crowd, ask):
+    lin, wei = crowd(2)
+    first = pass_for(lin)
+    ask("POST", ORDERS, BODY, Idempotency_Key="a", Admission_Pass=first)
+    again = ask("POST", ORDERS, BODY, Idempotency_Key="b", Admission_Pass=first)
+    assert (again[0], again[1]["code"]) == (409, "pass_used")
+    other = {**BODY, "quantity": 1}
+    reused = ask("POST", ORDERS, other, Idempotency_Key="a", Admission_Pass=first)
+    assert (reused[0], reused[1]["code"]) == (422, "idempotency_key_reused")
+    many = ask(
+        "POST", ORDERS, {**BODY, "quantity": 4}, Idempotency_Key="c", Admission_Pass=pass_for(lin, nonce="n2")
+    )
+    assert (many[0], many[1]["code"]) == (409, "limit_reached")
+    too_many = {**BODY, "quantity": 99}
+    bad = ask("POST", ORDERS, too_many, Idempotency_Key="d", Admission_Pass=pass_for(wei))
+    assert (bad[0], bad[1]["code"]) == (400, "bad_quantity")
+
+
+def test_what_the_edge_cannot_answer_goes_to_django(today, crowd, ask):
+    """Here nobody is behind it: it says so, and does not guess."""
+    (lin,) = crowd(1)
+    assert ask("POST", ORDERS, BODY, Idempotency_Key="k1")[0] == 503
+    strange = {**BODY, "wish": "aisle"}
+    assert ask("POST", ORDERS, strange, Idempotency_Key="k1", Admission_Pass=pass_for(lin))[0] == 503
+    nowhere = {**BODY, "tier": "NONE"}
+    assert ask("POST", ORDERS, nowhere, Idempotency_Key="k1", Admission_Pass=pass_for(lin))[0] == 503
+    lost = receipts.sign(receipts.Receipt(today.tier.pk, "K1M7VHRXGG8CZH9ZW9X5", lin.pk))
+    assert ask("GET", f"{ORDERS}/{lost}")[0] == 503
+
+
+def test_a_message_of_the_edge_is_read_like_one_of_django(today, crowd, ask):
+    """Chosen seats, equal seats, a key with odd characters."""
+    from ticketing.models import Seat
+
+    (lin,) = crowd(1)
+    seats = list(Seat.objects.filter(tier=today.tier).order_by("-pk").values_list("pk", flat=True)[:2])
+    body = {"show": "small", "tier": "UPPER", "seats": [*seats, seats[0]], "accept_equal_seats": True}
+    status, told, _ = ask("POST", ORDERS, body, Idempotency_Key="k~1{}:!", Admission_Pass=pass_for(lin))
+    assert status == 202
+    today.turn()
+    order = Order.objects.get(number=told["order"])
+    assert (order.client_key, order.accept_equal_seats, order.quantity) == ("k~1{}:!", True, 2)
+    assert set(Seat.objects.filter(order=order).values_list("pk", flat=True)) == set(seats)
