@@ -48,6 +48,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     readonly_fields = ("masked_phone", "masked_email", "joined_at", "last_login")
     fieldsets = (
         (None, {"fields": ("handle", "name", "language", "masked_phone", "masked_email")}),
+        (_("Standing"), {"fields": ("vip_level", "is_large_customer")}),
         (_("Rights"), {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
         (_("Dates"), {"fields": ("joined_at", "last_login")}),
     )

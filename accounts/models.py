@@ -98,6 +98,10 @@ class User(AbstractBaseUser, PermissionsMixin):
         default=True,
         help_text=_("Switch off instead of deleting: orders and money keep their owner."),
     )
+    vip_level = models.PositiveSmallIntegerField(
+        _("VIP level"), default=0, help_text=_("0 to 9. Goes first where capacity is bounded.")
+    )
+    is_large_customer = models.BooleanField(_("large customer"), default=False)
     joined_at = models.DateTimeField(_("joined at"), db_default=Now(), editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
@@ -110,6 +114,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         verbose_name_plural = _("users")
         constraints = [
             models.CheckConstraint(condition=Q(handle__regex=HANDLE), name="accounts_user_handle_form"),
+            models.CheckConstraint(condition=Q(vip_level__lte=9), name="accounts_user_vip_level_known"),
             models.CheckConstraint(
                 condition=Q(language__in=Language.values), name="accounts_user_language_known"
             ),

@@ -182,6 +182,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": BEAT_TICK_S,
         "options": {"expires": 10},
     },
+    "call bounded channels": {
+        "task": "payments.tasks.call_channels",
+        "schedule": BEAT_TICK_S,
+        "options": {"expires": 10},
+    },
     "expire orders": {
         "task": "ticketing.tasks.expire_orders",
         "schedule": BEAT_TICK_S,
@@ -283,6 +288,7 @@ SPECTACULAR_SETTINGS = {
         "SeatState": ["free", "taken"],
         "CashierKind": ["redirect", "qr"],
         "PurchaseKind": ["order", "topup"],
+        "ChannelShut": ["busy", "not_answering"],
     },
 }
 

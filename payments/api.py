@@ -32,7 +32,7 @@ from basis.shapes import (
     money,
     page_of,
 )
-from payments import asking, checkout, listings, settle
+from payments import asking, checkout, entry, listings, settle
 from payments.channels import registry
 from payments.models import ChannelCode, Outcome, Payment, PaymentState, RefundState
 from payments.purchases import NoSuchPurchase
@@ -72,6 +72,13 @@ class RefundSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField()
 
 
+class QueueSerializer(serializers.Serializer[Any]):
+    """How many payments are opened before this one, and about how long that takes."""
+
+    ahead = serializers.IntegerField()
+    seconds = serializers.IntegerField()
+
+
 class PaymentSerializer(serializers.Serializer[Any]):
     """
     One try at one channel. `state` is the channel's word; `outcome` says whether the money paid the purchase (`won`)
@@ -89,6 +96,12 @@ class PaymentSerializer(serializers.Serializer[Any]):
     paid_at = UtcField(allow_null=True)
     refusal = serializers.CharField(help_text="The channel's own code; empty if it did not refuse")
     refunds = serializers.SerializerMethodField()
+    queue = serializers.SerializerMethodField(help_text="While it waits for its turn at a busy channel")
+
+    @extend_schema_field(QueueSerializer(allow_null=True))
+    def get_queue(self, payment: Payment) -> dict[str, int] | None:
+        place = entry.place_of(payment)
+        return None if place is None else {"ahead": place.ahead, "seconds": place.seconds}
 
     @extend_schema_field(PurchaseSerializer)
     def get_purchase(self, payment: Payment) -> dict[str, str]:
@@ -195,6 +208,11 @@ REFUSALS = (
     checkout.TokenUsedElsewhere,
     TokenRefused,
 )
+SHUT_RETRY_S = 5
+SHUT = {
+    entry.BUSY: _("Too many are waiting for this channel. Choose another one, or try again in a moment."),
+    entry.BROKEN: _("This channel does not answer just now. Choose another one, or try again in a moment."),
+}
 UNPAYABLE = {
     "paid": _("It is paid already."),
     "refunded": _("It was refunded; place a new order."),
@@ -210,6 +228,14 @@ def refusal(error: Exception) -> Problem:
             return Problem(code="not_found")
         case checkout.NotPayable():
             return Problem(code="not_payable", detail=UNPAYABLE.get(error.reason, ""), reason=error.reason)
+        case checkout.ChannelNotOffered() if error.reason:
+            return Problem(
+                code="channel_not_offered",
+                detail=SHUT[error.reason],
+                reason=error.reason,
+                retryable=True,  # not a decision: the same key may be used again
+                retry_after=SHUT_RETRY_S,
+            )
         case checkout.ChannelNotOffered():
             return Problem(
                 code="channel_not_offered", detail=_("Choose one of the payment token's `channels`.")
@@ -294,6 +320,13 @@ def _asked(payment: Payment, *, now: datetime) -> Payment:
 
 # -- payment tokens
 # -------------------------------------------------------------------------------------------------
+class UnavailableSerializer(serializers.Serializer[Any]):
+    """`busy`: too many wait for it; `not_answering`: its calls fail."""
+
+    channel = serializers.ChoiceField(choices=ChannelCode.choices)
+    reason = serializers.ChoiceField(choices=[entry.BUSY, entry.BROKEN])
+
+
 class OfferSerializer(serializers.Serializer[Any]):
     """
     `token` is null and `refusal` says why if it cannot be paid. `payment` is the one to resume or the one that paid.
@@ -302,6 +335,9 @@ class OfferSerializer(serializers.Serializer[Any]):
     token = serializers.CharField(allow_null=True)
     amount = MoneySerializer()
     channels = serializers.ListField(child=serializers.ChoiceField(choices=ChannelCode.choices))
+    unavailable = UnavailableSerializer(
+        many=True, help_text="Those of `channels` that take nobody new just now"
+    )
     payment = PaymentSerializer(allow_null=True)
     payable_until = UtcField()
     refusal = serializers.CharField(help_text="`paid`, `refunded`, `cancelled`, `expired`; empty if payable")
@@ -337,6 +373,7 @@ class PaymentTokenView(APIView):
             "token": offer.token or None,
             "amount": money(offer.quote.amount_minor, offer.quote.currency),
             "channels": offer.channels,
+            "unavailable": [{"channel": code, "reason": why} for code, why in offer.greyed.items()],
             "payment": offer.payment,
             "payable_until": offer.quote.payable_until,
             "refusal": offer.quote.refusal,

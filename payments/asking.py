@@ -15,7 +15,7 @@ from typing import assert_never
 from django.conf import settings
 from django.db import transaction
 
-from payments import outbox, settle
+from payments import entry, outbox, settle
 from payments.channels import registry
 from payments.channels.port import Absent, AlreadyPaid, Closed, Paid, QueryResult, Unknown, Waiting
 from payments.models import LIVE_STATES, PAYMENT_LIFECYCLE, Payment, PaymentState
@@ -51,11 +51,32 @@ def ask(payment_number: str, *, source: str, now: datetime) -> Payment:
     payment = Payment.objects.get(number=payment_number)
     if not payment.live:
         return payment
+    if entry.is_waiting(payment) and _still_waits(payment, now=now):
+        return Payment.objects.get(number=payment_number)
     answer: QueryResult = registry.channel(payment.channel).query(payment.number)
     if isinstance(answer, Waiting | Absent) and _unwanted(payment, now):
         answer = _close(payment)
     apply_answer(payment, answer, source=source, now=now)
     return Payment.objects.get(number=payment_number)
+
+
+def _still_waits(payment: Payment, *, now: datetime) -> bool:
+    """
+    A payment that waits for its turn is unknown to its channel: there is nothing to ask, and if nobody wants it any
+    more it ends here. False: its turn has just come.
+    """
+    if not _unwanted(payment, now):
+        return True
+    handler = handler_of(payment.purchase_kind)
+    with transaction.atomic():
+        purchase = handler.lock(payment.purchase_number)
+        locked = settle.lock_payment(payment.number)
+        if not entry.is_waiting(locked):
+            return not locked.live
+        PAYMENT_LIFECYCLE.move(locked, to=PaymentState.CLOSED, at=now, reason="never_called")
+        handler.payment_ended(purchase, payment_number=payment.number, now=now)
+    entry.left(payment.number, now=now)
+    return True
 
 
 def _unwanted(payment: Payment, now: datetime) -> bool:

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import transaction
 
 from basis import numbers
-from payments import asking, money, settle
+from payments import asking, entry, money, settle
 from payments.channels import registry
 from payments.channels.port import Declined, OpenResult, Paid, Started, Trade, Unknown
 from payments.models import LIVE_STATES, PAYMENT_LIFECYCLE, ChannelCode, Outcome, Payment, PaymentState
@@ -39,7 +39,14 @@ class NotPayable(Exception):
 
 
 class ChannelNotOffered(Exception):
-    """The channel is not configured, switched off, or not allowed for this purchase."""
+    """
+    The channel is not configured, switched off, or not allowed for this purchase; or, with a `reason`, just now
+    `busy` or `not_answering` (payments.entry).
+    """
+
+    def __init__(self, channel: str, reason: str = "") -> None:
+        super().__init__(channel, reason)
+        self.reason = reason
 
 
 class TokenUsedElsewhere(Exception):
@@ -58,6 +65,7 @@ class Offer:
     token: str
     channels: list[str]
     payment: Payment | None
+    greyed: dict[str, str]  # those of the channels that take nobody new now, and why (payments.entry)
 
 
 def offer(*, kind: str, number: str, buyer_id: int, now: datetime) -> Offer:
@@ -71,7 +79,9 @@ def offer(*, kind: str, number: str, buyer_id: int, now: datetime) -> Offer:
     token = ""
     if not quote.refusal:
         token = payment_tokens.issue(_claim(kind, number, quote, serial=len(tries)), now=now)
-    return Offer(quote, token, offered(kind), _to_resume(tries))
+    channels = offered(kind)
+    greyed = entry.refusals(channels, now=now) if token else {}
+    return Offer(quote, token, channels, _to_resume(tries), greyed)
 
 
 def offered(kind: str) -> list[str]:
@@ -97,7 +107,7 @@ def pay(
     handler = handler_of(kind)
     quote = _own_quote(handler, number, buyer_id=buyer_id, now=now)
     if quote.refusal == PAID:
-        return Payment.objects.get(purchase_kind=kind, purchase_number=number, outcome=Outcome.WON)
+        return _winner(kind, number)
     nonce = payment_tokens.check(
         token, buyer_id=buyer_id, subject=f"{kind}:{number}", amount_minor=quote.amount_minor, now=now
     )
@@ -108,6 +118,11 @@ def pay(
     current = _wanted(kind, number)
     if current is not None and current.channel == channel:
         return _repeat(current, channel, return_url, now=now)
+    shut = entry.refusal(
+        channel, buyer_id=buyer_id, amount_minor=quote.amount_minor, currency=quote.currency, now=now
+    )
+    if shut:
+        raise ChannelNotOffered(channel, shut)
     if current is not None:
         paid = _leave(current, now=now)
         if paid is not None:
@@ -117,8 +132,16 @@ def pay(
     except payment_tokens.AlreadyBurned as burned:
         payment_tokens.remember_burned(nonce, burned.burned_for)
         return _repeat(Payment.objects.get(number=burned.burned_for), channel, return_url, now=now)
+    except NotPayable as refused:
+        if refused.reason != PAID:
+            raise
+        return _winner(kind, number)  # another tab was first, between our look and our lock
     payment_tokens.remember_burned(nonce, payment.number)
     return _call(payment, return_url, now=now) if payment.live else payment
+
+
+def _winner(kind: str, number: str) -> Payment:
+    return Payment.objects.get(purchase_kind=kind, purchase_number=number, outcome=Outcome.WON)
 
 
 def _own_quote(handler: PurchaseHandler, number: str, *, buyer_id: int, now: datetime) -> Quote:
@@ -232,7 +255,16 @@ def _call_was_lost(payment: Payment, *, now: datetime) -> bool:
 
 
 def _call(payment: Payment, return_url: str, *, now: datetime) -> Payment:
-    """Open the trade at its channel, outside any transaction, and take the answer."""
+    """Open the trade at its channel, outside any transaction, and take the answer; or queue it, if it has to wait."""
+    slot = entry.enter(payment, return_url=return_url, now=now)
+    if slot is None:
+        payment.refresh_from_db()
+        return payment  # It waits for its turn at a bounded channel (payments.entry_calls).
+    return open_trade(payment, return_url, slot, now=now)
+
+
+def open_trade(payment: Payment, return_url: str, slot: entry.Slot, *, now: datetime) -> Payment:
+    """Call the channel with the right to do so, and take its answer."""
     trade = Trade(
         number=payment.number,
         amount_minor=payment.amount_minor,
@@ -241,7 +273,12 @@ def _call(payment: Payment, return_url: str, *, now: datetime) -> Payment:
         expires_at=payment.expires_at,
         return_url=return_url,
     )
-    _take_answer(payment, registry.channel(payment.channel).open(trade), now=now)
+    answer: OpenResult = Unknown("crashed")
+    try:
+        answer = registry.channel(payment.channel).open(trade)
+    finally:
+        slot.end(ok=not isinstance(answer, Unknown))
+    _take_answer(payment, answer, now=now)
     payment.refresh_from_db()
     return payment
 

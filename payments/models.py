@@ -256,3 +256,7 @@ class OutboxMessage(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+# Entry to bounded channels keeps its tables in a module of its own.
+from payments.entry_models import ChannelSetting, ChannelTurn  # noqa: E402, F401

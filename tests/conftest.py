@@ -64,6 +64,9 @@ def _nothing_set_at_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(policy, "LOOK_EVERY_S", 1e9)
     monkeypatch.setattr(policy, "_held", policy._Held())
+    from payments import entry
+
+    entry.settings_held.pin({})
     policy._held.policy, policy._held.looked_at = policy.Policy(0), 1e18
 
 

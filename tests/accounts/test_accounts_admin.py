@@ -67,7 +67,7 @@ def test_staff_are_added_and_edited_and_never_deleted(desk, lin):
     assert mei.check_password(secret)
     answer = desk.post(
         f"/admin/accounts/user/{lin.pk}/change/",
-        {"handle": "lin", "name": "Lin", "language": "en", "is_active": "on"},
+        {"handle": "lin", "name": "Lin", "language": "en", "is_active": "on", "vip_level": "2"},
     )
     assert answer.status_code == 302
     lin.refresh_from_db()

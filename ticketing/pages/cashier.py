@@ -5,6 +5,7 @@ The cashier, shared by orders and top-ups: what stage paying is in, and what the
 |------------|----------------------------------------------------------|---------------------------------------------|
 | payable    | no payment is under way                                  | the channels and Pay                        |
 | opening    | Pay was pressed, the channel has not answered yet        | nothing to press; it refreshes itself       |
+| queued     | it waits for its turn at a busy channel                  | its place; another channel                  |
 | waiting    | the trade is open at the channel                         | its cashier, "I have paid", another channel |
 | confirming | the buyer came back from the channel                     | the same, the cashier in second place       |
 | checking   | the channel has not answered clearly                     | no second Pay; "check now", another channel |
@@ -29,7 +30,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from payments import asking, checkout
+from payments import asking, checkout, entry
 from payments.models import ChannelCode, Payment, PaymentState, Refund, RefundState
 from payments.purchases import NoSuchPurchase, Quote
 from ticketing.pages import refusals
@@ -38,8 +39,9 @@ from ticketing.wording import amount, channel_name
 from wallet import statement
 
 PAYABLE, OPENING, WAITING, CONFIRMING, CHECKING = "payable", "opening", "waiting", "confirming", "checking"
+QUEUED = "queued"
 CLOSING, PAID, EXPIRED, CANCELLED, REFUNDED = "closing", "paid", "expired", "cancelled", "refunded"
-IN_FLIGHT = frozenset({OPENING, WAITING, CONFIRMING, CHECKING, CLOSING})
+IN_FLIGHT = frozenset({OPENING, QUEUED, WAITING, CONFIRMING, CHECKING, CLOSING})
 ENDS = frozenset({PAID, EXPIRED, CANCELLED, REFUNDED})
 
 CHECK_EVERY_S = 2
@@ -68,10 +70,11 @@ class ChannelChoice:
     name: str
     balance: str = ""
     short_minor: int = 0
+    shut: str = ""  # why it takes nobody new just now, for the buyer to read
 
     @property
     def usable(self) -> bool:
-        return self.short_minor == 0
+        return self.short_minor == 0 and not self.shut
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class Cashier:
     failed: Payment | None = None
     refunds: list[Refund] = field(default_factory=list)
     unwanted: list[Payment] = field(default_factory=list)
+    place: entry.Place | None = None  # in the queue of a busy channel
     is_slow: bool = False
     now: datetime | None = None
 
@@ -165,17 +169,20 @@ def look(
     live = [payment for payment in tries if payment.live]
     current = next((payment for payment in reversed(live) if payment.superseded_at is None), None)
     stage = _stage(offer.quote, current, live, came_back=came_back)
+    place = entry.place_of(current) if current is not None and stage == OPENING else None
+    stage = stage if place is None else QUEUED
     return Cashier(
         purchase=purchase,
         quote=offer.quote,
         stage=stage,
-        version=_version(stage, offer.quote, tries),
+        version=_version(stage, offer.quote, tries, place),
         token=offer.token,
         channels=_channels(offer, buyer_id) if offer.token and is_shown else [],
         current=current,
         failed=_failed(tries) if stage == PAYABLE else None,
         refunds=[refund for payment in tries for refund in payment.refunds.all()],
         unwanted=[payment for payment in live if payment is not current],
+        place=place,
         is_slow=current is not None and current.created_at <= now - SLOW_AFTER,
         now=now,
     )
@@ -201,9 +208,9 @@ def _stage(quote: Quote, current: Payment | None, live: list[Payment], *, came_b
     return PAYABLE
 
 
-def _version(stage: str, quote: Quote, tries: list[Payment]) -> str:
+def _version(stage: str, quote: Quote, tries: list[Payment], place: entry.Place | None) -> str:
     """Changes when what the page says has changed. Coming back is the page's own affair, not news."""
-    facts = [WAITING if stage == CONFIRMING else stage, quote.payable_until.isoformat()]
+    facts = [WAITING if stage == CONFIRMING else stage, quote.payable_until.isoformat(), str(place)]
     for payment in tries:
         facts += [payment.number, payment.state, payment.cashier_url, str(payment.superseded_at)]
         facts += [f"{refund.number}:{refund.state}" for refund in payment.refunds.all()]
@@ -217,15 +224,25 @@ def _failed(tries: list[Payment]) -> Payment | None:
 
 
 def _channels(offer: checkout.Offer, buyer_id: int) -> list[ChannelChoice]:
-    return [_choice(code, offer.quote, buyer_id) for code in offer.channels]
+    return [_choice(code, offer, buyer_id) for code in offer.channels]
 
 
-def _choice(code: str, quote: Quote, buyer_id: int) -> ChannelChoice:
+def _choice(code: str, offer: checkout.Offer, buyer_id: int) -> ChannelChoice:
     if code != ChannelCode.WALLET:
-        return ChannelChoice(code, channel_name(code))
+        return ChannelChoice(code, channel_name(code), shut=_shut(offer.greyed.get(code, "")))
+    quote = offer.quote
     has = statement.balances(buyer_id, currency=quote.currency).available_minor
     short = max(0, quote.amount_minor - has)
     return ChannelChoice(code, channel_name(code), amount(has, quote.currency), short)
+
+
+def _shut(reason: str) -> str:
+    match reason:
+        case "busy":
+            return _("too many are waiting")
+        case "not_answering":
+            return _("does not answer just now")
+    return ""
 
 
 # -- what a press does ------------------------------------------------------------------------------------------------
@@ -311,6 +328,7 @@ def words(stage: str) -> str:
 WORDS: dict[str, Callable[[], str]] = {
     PAYABLE: lambda: _("Waiting for your payment"),
     OPENING: lambda: _("Opening the payment…"),
+    QUEUED: lambda: _("Waiting for the bank"),
     WAITING: lambda: _("Waiting for you to pay"),
     CONFIRMING: lambda: _("Confirming with the channel"),
     CHECKING: lambda: _("Confirming with the channel"),

@@ -97,6 +97,12 @@ def of_payment(error: Exception) -> Refusal:
             return Refusal("expired", _("The time to pay is over. No money was taken."))
         case checkout.NotPayable():
             return Refusal("not_payable", _("This cannot be paid any more. No money was taken."))
+        case checkout.ChannelNotOffered(reason="busy"):
+            return Refusal("channel_busy", _("Too many are waiting for this channel. Choose another one."))
+        case checkout.ChannelNotOffered(reason="not_answering"):
+            return Refusal(
+                "channel_not_answering", _("This channel does not answer just now. Choose another one.")
+            )
         case checkout.ChannelNotOffered():
             return Refusal("channel_not_offered", _("Choose how you want to pay."), 400)
         case checkout.TokenUsedElsewhere():
