@@ -40,7 +40,6 @@ define("pass_used", status=409, title=_("The admission pass was used or has ende
 
 PASS = "Admission-Pass"  # noqa: S105 (a header's name)
 KEY = "Idempotency-Key"
-POLL_MS = 400
 RETRY_S = 1
 
 REASONS = {
@@ -187,7 +186,7 @@ def _problem(refusal: submission.Refused) -> Problem:
 
 def _accepted(receipt: Receipt) -> Response:
     text = receipts.sign(receipt)
-    body = {"state": "queued", "receipt": text, "order": receipt.order, "poll_after_ms": POLL_MS}
+    body = {"state": "queued", "receipt": text, "order": receipt.order, "poll_after_ms": pressing.POLL_MIN_MS}
     headers = {
         "Location": f"/api/v1/rush/orders/{text}",
         "Retry-After": str(RETRY_S),
@@ -204,9 +203,9 @@ def _receipt(text: str) -> Receipt:
 
 
 def _shown(told: dict[str, Any], **more: Any) -> Response:
-    body = {name: value for name, value in told.items() if name not in ("buyer", "mark")} | more
+    body = {name: value for name, value in told.items() if name not in ("buyer", "mark", "at")} | more
     if told["state"] == "queued":
-        body["poll_after_ms"] = POLL_MS
+        body["poll_after_ms"] = pressing.poll_after_ms(told, now=timezone.now())
     status = 202 if told["state"] == "queued" else 404 if told["state"] == "unknown" else 200
     return Response(body, status=status, headers={"Cache-Control": "no-store"})
 

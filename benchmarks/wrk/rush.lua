@@ -16,7 +16,7 @@ for line in io.lines(os.getenv "RUSH_BUYERS") do
   buyers[#buyers + 1] = { pass = pass, tier = tier, quantity = quantity }
 end
 
-local SLOT_MS = 5
+local SLOT_MS, IDLE_MS = 5, 25
 local slots, slot = {}, nil           -- what is due when, in slots of some milliseconds
 local ready, head, tail = {}, 1, 0    -- what is due now
 local verified = false                -- wrk calls request once without sending it
@@ -80,7 +80,7 @@ end
 function delay()
   turn()
   if head <= tail or (next_buyer <= #buyers and under_way < window) then return 0 end
-  return SLOT_MS
+  return IDLE_MS
 end
 
 local function ask(kind, method, path, buyer, headers, body)

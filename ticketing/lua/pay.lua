@@ -15,5 +15,5 @@ if known then
 end
 if redis.call('EXISTS', KEYS[3]) == 0 then return {'cold', ''} end
 redis.call('XADD', KEYS[1], '*', 'n', ARGV[1], 'b', ARGV[2], 'p', ARGV[3], 't', ARGV[4])
-redis.call('SET', KEYS[2], '{"state":"queued","buyer":' .. ARGV[2] .. ',"mark":"' .. mark .. '"}', 'PX', MEMORY_MS)
+redis.call('SET', KEYS[2], '{"state":"queued","buyer":' .. ARGV[2] .. ',"at":' .. ARGV[4] .. ',"mark":"' .. mark .. '"}', 'PX', MEMORY_MS)
 return {'queued', ''}

@@ -40,5 +40,5 @@ redis.call('XADD', KEYS[2], '*', 'n', number, 'b', buyer, 'q', quantity, 'k', ke
 redis.call('HINCRBY', KEYS[1], 'queued', quantity)
 redis.call('SET', KEYS[3], number .. '~' .. asked, 'PX', MEMORY_MS)
 redis.call('SET', KEYS[4], taken + quantity, 'PX', COUNT_MEMORY_MS)
-redis.call('SET', KEYS[6], '{"state":"queued","buyer":' .. buyer .. '}', 'PX', MEMORY_MS)
+redis.call('SET', KEYS[6], '{"state":"queued","buyer":' .. buyer .. ',"at":' .. ARGV[7] .. '}', 'PX', MEMORY_MS)
 return {'accepted', number}

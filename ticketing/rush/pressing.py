@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,16 @@ from ticketing.models import Order
 from ticketing.rush import keys
 from ticketing.rush.receipts import Receipt
 from ticketing.rush.results import script
+
+# Who has waited long asks again later, so that polls stay few whatever the pipeline does; deploy/nginx/lua/rush.lua.
+POLL_MIN_MS, POLL_MAX_MS, OF_WAITED = 200, 4000, 0.6
+
+
+def poll_after_ms(told: Mapping[str, Any], *, now: datetime) -> int:
+    """When to ask again about what is still `queued`, in milliseconds."""
+    at_ms = now.timestamp() * 1000
+    waited = (at_ms - told.get("at", at_ms)) * OF_WAITED
+    return int(min(POLL_MAX_MS, max(POLL_MIN_MS, waited)))
 
 
 def press(receipt: Receipt, token: str, *, now: datetime) -> tuple[str, str]:

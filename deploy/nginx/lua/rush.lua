@@ -9,8 +9,8 @@ M.submit = fast.script(config.scripts.ticketing .. "/submit.lua")
 M.pay = fast.script(config.scripts.ticketing .. "/pay.lua")
 
 local RECEIPT = "rush-receipt"
--- Short enough to be quick, long enough that a crowd's polls stay cheap; spread, so that they do not come together.
-local POLL_MS, POLL_SPREAD_MS = 250, 150
+-- As ticketing/rush/pressing.py: who has waited long asks again later, so that polls stay few whatever the pipeline does.
+local POLL_MIN_MS, POLL_MAX_MS, OF_WAITED = 200, 4000, 0.6
 
 -- ticketing/rush/keys.py
 function M.key(tier, what)
@@ -27,8 +27,10 @@ function M.read(receipt)
   if fields then return fields[1], fields[2], fields[3] end
 end
 
-function M.poll_after_ms()
-  return POLL_MS + math.random(0, POLL_SPREAD_MS)
+function M.poll_after_ms(since_ms)
+  local waited = since_ms and ngx.now() * 1000 - since_ms or 0
+  local after = math.min(POLL_MAX_MS, math.max(POLL_MIN_MS, waited * OF_WAITED))
+  return math.floor(after * (1 + math.random() / 4))
 end
 
 function M.say(status, body)
@@ -43,7 +45,8 @@ end
 function M.tell(told, buyer, receipt)
   if not string.find(told, '"buyer":' .. buyer .. '[,}]') then return false end
   if string.find(told, '"state":"queued"', 1, true) then
-    M.say(202, string.format('{"state":"queued","receipt":"%s","poll_after_ms":%d}', receipt, M.poll_after_ms()))
+    M.say(202, string.format('{"state":"queued","receipt":"%s","poll_after_ms":%d}', receipt,
+      M.poll_after_ms(tonumber(string.match(told, '"at":(%d+)')))))
   else
     -- Whose it is and the mark of its token are ours to know.
     told = string.gsub(told, '"buyer":%d+,', "", 1)
