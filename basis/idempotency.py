@@ -210,20 +210,32 @@ def fingerprint(data: Any, query: str = "") -> str:
 
 # -- the row
 # ----------------------------------------------------------------------------------------------------------
+# The commits of the claim and of the outcome do not wait for the disk: one wait a request, the domain's own, is
+# enough. A log is written in order, so whatever the domain commits takes its claim along; an outcome that a crash of
+# the server loses leaves a claim, which is case 3 above. Inside a caller's transaction nothing changes.
+IN_NO_HURRY = """(
+  SELECT set_config('synchronous_commit', CASE WHEN %s THEN 'off' ELSE current_setting('synchronous_commit') END, true)
+) AS in_no_hurry"""
+
+INSERT = f"""
+INSERT INTO basis_idempotencyrecord
+    (principal, route, key, fingerprint, status, body, headers, claimed_until, created_at)
+SELECT %s, %s, %s, %s, NULL, '', '{{}}', %s, %s FROM {IN_NO_HURRY}
+ON CONFLICT (principal, route, key) DO NOTHING
+"""  # noqa: S608 (only our own text goes in)
+UPDATE = f"""
+UPDATE basis_idempotencyrecord SET status = %s, body = %s, headers = %s FROM {IN_NO_HURRY}
+ WHERE principal = %s AND route = %s AND key = %s AND claimed_until = %s AND status IS NULL
+"""  # noqa: S608 (only our own text goes in)
+
+
 def _inserted(wanted: Claim, *, now: datetime) -> bool:
     """
     One statement decides who executes. Django's `ignore_conflicts` would not say whether the row is ours.
     """
+    row = (wanted.principal, wanted.route, wanted.key, wanted.fingerprint, wanted.claimed_until, now)
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO basis_idempotencyrecord
-                (principal, route, key, fingerprint, status, body, headers, claimed_until, created_at)
-            VALUES (%s, %s, %s, %s, NULL, '', '{}', %s, %s)
-            ON CONFLICT (principal, route, key) DO NOTHING
-            """,
-            [wanted.principal, wanted.route, wanted.key, wanted.fingerprint, wanted.claimed_until, now],
-        )
+        cursor.execute(INSERT, [*row, not connection.in_atomic_block])
         return bool(cursor.rowcount == 1)
 
 
@@ -258,13 +270,18 @@ def _record(claimed: Claim, response: Any) -> None:
     """
     try:
         if response is not None and _is_decision(response):
-            claimed.rows().update(
-                status=response.status_code, body=_body(response), headers=_kept_headers(response)
-            )
+            _store(claimed, response)
         else:
             claimed.rows().delete()
     except DatabaseError as error:
         log.error("idempotency.not_recorded", route=claimed.route, error=type(error).__name__)
+
+
+def _store(claimed: Claim, response: Any) -> None:
+    outcome = (response.status_code, _body(response), json.dumps(_kept_headers(response)))
+    whose = (claimed.principal, claimed.route, claimed.key, claimed.claimed_until)
+    with connection.cursor() as cursor:
+        cursor.execute(UPDATE, [*outcome, not connection.in_atomic_block, *whose])
 
 
 def _is_decision(response: Any) -> bool:

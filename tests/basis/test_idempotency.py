@@ -229,11 +229,11 @@ def test_what_decided_nothing_may_be_tried_again_with_the_same_key(lin, outcome)
 
 
 def test_an_outcome_that_cannot_be_stored_still_reaches_the_caller(lin, monkeypatch):
-    def away(self, **changes):
+    def away(_claimed, _response):
         raise DatabaseError("gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr("django.db.models.query.QuerySet.update", away)
+        broken.setattr(idempotency, "_store", away)
         assert press().status_code == 201
     answer = press()
     assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_in_flight")
