@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import signal
 import socketserver
 import sys
 from datetime import timedelta
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from operations import leash
 from tests.crash.plan import Plan
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.crash.settings"
@@ -53,6 +55,7 @@ class Quiet(WSGIRequestHandler):
 
 
 def serve(port: int, plan: Plan) -> None:
+    leash.prctl(leash.PR_SET_PDEATHSIG, signal.SIGKILL)  # nothing outlives the test
     _warm_up()
     server = House(("127.0.0.1", port), Quiet)
     server.set_app(lambda environ, start: answer(plan, environ, start))

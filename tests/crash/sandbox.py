@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from operations import leash
 from payments.sandbox import keys
 from payments.sandbox.books import Books
 from payments.sandbox.notifier import Notifier
@@ -40,10 +41,12 @@ def watch(plan: Plan) -> None:
 
 
 def keep_serving(port: int, state: Path, key_dir: Path, plan: Plan) -> None:
+    leash.prctl(leash.PR_SET_PDEATHSIG, signal.SIGKILL)  # nothing outlives the test
     keys.make(key_dir)
     while True:
         child = os.fork()
         if child == 0:
+            leash.prctl(leash.PR_SET_PDEATHSIG, signal.SIGKILL)
             watch(plan)
             code = run(host="127.0.0.1", port=port, state=state, key_dir=key_dir, time_factor=TIME_FACTOR)
             os._exit(code)

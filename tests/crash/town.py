@@ -187,11 +187,17 @@ class Buyer:
         return str(self.post("orders", body)["number"])
 
     def pay(self, number: str, channel: str) -> dict[str, Any]:
-        """Fetch a token for the order (or the top-up) and press Pay."""
+        """
+        Fetch a token for the order (or the top-up) and press Pay.
+
+        :raises Refused: it cannot be paid any more
+        """
         kind, page = ("topup", "wallet/topups") if number.startswith("W") else ("order", "orders")
         offer = self.post(f"{page}/{number}/payment-token", keyed=False)
-        if offer["payment"] and not offer["token"]:
-            return dict(offer["payment"])
+        if not offer["token"]:
+            if offer["payment"]:
+                return dict(offer["payment"])
+            raise Refused(offer["refusal"])
         return self.post("payments", {kind: number, "channel": channel, "token": offer["token"]})
 
     def pay_at_the_cashier(self, payment: dict[str, Any]) -> bool:
@@ -200,7 +206,10 @@ class Buyer:
             if payment["cashier"] or payment["state"] not in ("created", "unknown"):
                 break
             self.town.plan.pass_time(seconds=10)
-            payment = self.pay(payment["purchase"]["number"], payment["channel"])
+            try:
+                payment = self.pay(payment["purchase"]["number"], payment["channel"])
+            except Refused:
+                return False
         if payment["channel"] == "alipay" and payment["cashier"]:
             self.town.at_the_sandbox("GET", payment["cashier"]["url"], follow_redirects=True)
         path = f"/cashier/{payment['channel']}/{payment['number']}/pay"
