@@ -19,7 +19,11 @@ ORDER, PAYMENT, REFUND, TICKET, TOPUP = "K", "P", "R", "T", "W"
 
 def new_number(kind: str, now: datetime) -> str:
     """A new number of 20 characters: kind, milliseconds since 1970 in base 32, 50 random bits."""
-    return kind + _digits(int(now.timestamp() * 1000), TIME_DIGITS) + _digits(secrets.randbits(50), CHANCE_DIGITS)
+    return (
+        kind
+        + _digits(int(now.timestamp() * 1000), TIME_DIGITS)
+        + _digits(secrets.randbits(50), CHANCE_DIGITS)
+    )
 
 
 def _digits(value: int, length: int) -> str:

@@ -82,9 +82,9 @@ def test_bonus_and_cash_never_mix(lin, clock, source, target):
 )
 def test_the_database_refuses_to_edit_the_books(lin, clock, sql):
     pay("k", lin, 300, clock())
-    with pytest.raises((IntegrityError, Exception), match="append-only|by postings only|must open empty"):
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(sql)
+    refused = pytest.raises(IntegrityError, match=r"append-only|by postings only|must open empty")
+    with refused, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql)
     assert ledger.balance(cash(lin)) == 9_700
 
 
@@ -100,19 +100,25 @@ def test_no_line_can_join_an_entry_later(lin, clock):
     pay("k", lin, 300, clock())
     entry = JournalEntry.objects.get(key="k")
     account = Account.objects.get(code=GUARANTEE)
-    with pytest.raises(IntegrityError, match="has its postings already"):
-        with transaction.atomic():
-            Posting.objects.bulk_create(
-                [
-                    Posting(entry=entry, account=account, amount_minor=5),
-                    Posting(entry=entry, account=account, amount_minor=-5),
-                ]
-            )
+    with pytest.raises(IntegrityError, match="has its postings already"), transaction.atomic():
+        Posting.objects.bulk_create(
+            [
+                Posting(entry=entry, account=account, amount_minor=5),
+                Posting(entry=entry, account=account, amount_minor=-5),
+            ]
+        )
 
 
 def test_bonus_is_spent_first_and_comes_back_as_bonus(lin, clock):
     class Bought:
-        number, buyer_id, currency, amount_minor, purchase_number, channel = "P1", lin.pk, "CNY", 800, "K1", "wallet"
+        number, buyer_id, currency, amount_minor, purchase_number, channel = (
+            "P1",
+            lin.pk,
+            "CNY",
+            800,
+            "K1",
+            "wallet",
+        )
 
     with transaction.atomic():
         money.take_from_wallet(Bought, credit=GUARANTEE, at=clock())
