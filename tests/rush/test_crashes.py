@@ -87,7 +87,7 @@ def test_killed_at(rush, crowd, clock, boundary):
     clock.advance(seconds=7)
     rush.turn(rush.another("second survivor"))
     for person, number in given:
-        verdict, result = rush.press(person, number, told[number]["payment_token"])
+        verdict, result, _ = rush.press(person, number, told[number]["payment_token"])
         assert (verdict, json.loads(result)["state"]) == ("done", "paid")
     assert (
         Ticket.objects.count() == Seat.objects.filter(state="S").count() == sum(1 + i % 3 for i in range(30))

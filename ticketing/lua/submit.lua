@@ -5,7 +5,7 @@
 -- ARGV  1 order number  2 buyer  3 client key  4 quantity  5 chosen seats, ids with commas, or empty
 --       6 accept equal seats (1 or 0)  7 now, ms  8 the pass ends at, ms; 0: submitted without a pass
 --
--- Answers {verdict, value}: accepted|again <order number>; not_open <opens at, ms>; limit_reached <left>;
+-- Answers {verdict, value, wait}: accepted|again <order number> <how long an answer took lately, ms>; not_open <opens at, ms>; limit_reached <left>;
 -- sold_out <left>; key_reused, bad_quantity, closed, pass_used, cold: ''.
 local MEMORY_MS = 3600000     -- how long results and client keys are known here; Postgres knows them for good
 local COUNT_MEMORY_MS = 120000 -- a lost decrement refuses a buyer no longer than this; Postgres decides the limit
@@ -18,10 +18,10 @@ local known = redis.call('GET', KEYS[3])
 if known then
   local first, wanted = string.match(known, '^(%w+)~(.*)$')
   if wanted ~= asked then return {'key_reused', ''} end
-  return {'again', first}
+  return {'again', first, '0'}
 end
 
-local sale = redis.call('HMGET', KEYS[1], 'free', 'queued', 'limit', 'most', 'opens', 'closes')
+local sale = redis.call('HMGET', KEYS[1], 'free', 'queued', 'limit', 'most', 'opens', 'closes', 'wait')
 if not sale[1] then return {'cold', ''} end
 local left = tonumber(sale[1]) - tonumber(sale[2] or 0)
 local limit = tonumber(sale[3])
@@ -41,4 +41,4 @@ redis.call('HINCRBY', KEYS[1], 'queued', quantity)
 redis.call('SET', KEYS[3], number .. '~' .. asked, 'PX', MEMORY_MS)
 redis.call('SET', KEYS[4], taken + quantity, 'PX', COUNT_MEMORY_MS)
 redis.call('SET', KEYS[6], '{"state":"queued","buyer":' .. buyer .. ',"at":' .. ARGV[7] .. '}', 'PX', MEMORY_MS)
-return {'accepted', number}
+return {'accepted', number, sale[7] or '0'}

@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,6 +46,9 @@ BATCH = 500
 LINGER_S = 0.02
 BEAT_S = 1.0  # how often lanes are looked for, and their sales written
 LOOK_S = 5.0  # how often the copy of the hall is compared with Postgres, told or not
+
+
+Found = Sequence[tuple[str, Mapping[str, str]]]
 
 
 @dataclass(slots=True)
@@ -147,10 +150,10 @@ class Drainer:
         if _dirty(lane):
             lane.hall = None
         batch = _readable(found, messages.submission)
-        self._decide(lane, batch, last_id=found[-1][0], seats=_queued(found))
+        self._decide(lane, batch, found)
         return len(found)
 
-    def _decide(self, lane: Lane, batch: Sequence[Submission], *, last_id: str, seats: int) -> None:
+    def _decide(self, lane: Lane, batch: Sequence[Submission], found: Found) -> None:
         now = self.clock()
         try:
             answers = allocation.allocate(lane, batch, now=now) if batch else {}
@@ -163,8 +166,9 @@ class Drainer:
             results={
                 keys.result(lane.tier_id, one.number): _told(one, answers[one.number], now) for one in batch
             },
-            last_id=last_id,
-            seats=seats,
+            last_id=found[-1][0],
+            seats=_queued(found),
+            waited_ms=_waited(found, self.clock()),
             free=lane.hall.free if lane.hall else None,
             counts=_counts(lane.tier_id, refused),
         )
@@ -195,6 +199,7 @@ class Drainer:
         published = Published(
             results={keys.payment(lane.tier_id, one.order): _paid(one, answer) for one, answer in answers},
             last_id=found[-1][0],
+            waited_ms=_waited(found, self.clock()),
         )
         results.publish(lane.tier_id, stream, published, fence=lane.fence)
         self.tally.presses += len(batch)
@@ -220,7 +225,7 @@ def _dirty(lane: Lane) -> bool:
     return bool(fast.store().hdel(keys.sale(lane.tier_id), "dirty"))
 
 
-def _readable(found: Sequence[tuple[str, Any]], read: Callable[[str, Any], Any]) -> list[Any]:
+def _readable(found: Found, read: Callable[[str, Any], Any]) -> list[Any]:
     batch = []
     for stream_id, fields in found:
         try:
@@ -230,9 +235,14 @@ def _readable(found: Sequence[tuple[str, Any]], read: Callable[[str, Any], Any])
     return batch
 
 
-def _queued(found: Sequence[tuple[str, Any]]) -> int:
+def _queued(found: Found) -> int:
     """What submit.lua added to `queued` for these messages."""
     return sum(int(fields.get("q", 0)) for _, fields in found)
+
+
+def _waited(found: Found, now: datetime) -> int:
+    """How long the first message stood in its stream, ms; its id begins with when it came, by the store's clock."""
+    return max(0, int(now.timestamp() * 1000) - int(found[0][0].partition("-")[0]))
 
 
 def _counts(tier_id: int, refused: Sequence[Submission]) -> dict[str, int]:
@@ -251,7 +261,9 @@ def _told(one: Submission, answer: Answer, now: datetime) -> dict[str, Any]:
         "state": answer.state,
         "buyer": one.buyer_id,
         "order": answer.order,
-        "seats": [asdict(place) for place in answer.places],
+        "seats": [
+            {"section": place.section, "row": place.row, "seat": place.seat} for place in answer.places
+        ],
         "amount": {"amount": answer.amount_minor, "currency": answer.currency},
         "hold_until": answer.hold_until.astimezone(UTC).isoformat(timespec="milliseconds"),
     }

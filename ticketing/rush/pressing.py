@@ -31,7 +31,7 @@ def press(receipt: Receipt, token: str, *, now: datetime) -> tuple[str, str]:
     :raises basis.fast.FastStoreAway: whether it was taken is not known: repeat it
     """
     tier, order = receipt.tier_id, receipt.order
-    verdict, told = script("pay").run(
+    verdict, told, _ = script("pay").run(
         keys=[keys.presses(tier), keys.payment(tier, order), keys.sale(tier)],
         args=[order, receipt.buyer_id, token, int(now.timestamp() * 1000)],
     )

@@ -23,6 +23,10 @@ LUA = Path(__file__).resolve().parent.parent / "lua"
 SALE_LEASE_MS = 10_000
 
 
+# One encoder for all: json.dumps makes one a call.
+ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
 @lru_cache
 def script(name: str) -> Script:
     return Script(LUA / f"{name}.lua")
@@ -36,7 +40,8 @@ class Stale(Exception):
 class Published:
     """
     A decided batch. `results` maps the keys of results to what they say; `counts` the keys of buyers' counts to what is
-    taken off them; `last_id` is its last message; `seats` were queued with it; `free` seats are left now.
+    taken off them; `last_id` is its last message; `seats` were queued with it; `free` seats are left now; its first
+    message waited `waited_ms`.
     """
 
     results: Mapping[str, Mapping[str, Any]]
@@ -44,6 +49,7 @@ class Published:
     seats: int = 0
     free: int | None = None
     counts: Mapping[str, int] | None = None
+    waited_ms: int = 0
 
 
 def publish(tier_id: int, stream: str, batch: Published, *, fence: int) -> None:
@@ -63,6 +69,7 @@ def publish(tier_id: int, stream: str, batch: Published, *, fence: int) -> None:
             batch.seats,
             SALE_LEASE_MS,
             len(batch.results),
+            batch.waited_ms,
             *(written(result) for result in batch.results.values()),
             *counts.values(),
         ],
@@ -78,7 +85,7 @@ def after(stream_id: str) -> str:
 
 
 def written(result: Mapping[str, Any]) -> str:
-    return json.dumps(result, separators=(",", ":"), ensure_ascii=False)
+    return ENCODE(result)
 
 
 def read_stream(stream: str, limit: int) -> Sequence[tuple[str, Mapping[str, str]]]:

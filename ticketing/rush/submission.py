@@ -62,7 +62,7 @@ def submit(
     """
     wanted = sorted(set(seat_ids))
     number = numbers.new_number(numbers.ORDER, now)
-    verdict, value = script("submit").run(
+    verdict, value, *_ = script("submit").run(
         keys=[
             keys.sale(tier_id),
             keys.orders(tier_id),

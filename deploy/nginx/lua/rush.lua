@@ -27,9 +27,10 @@ function M.read(receipt)
   if fields then return fields[1], fields[2], fields[3] end
 end
 
-function M.poll_after_ms(since_ms)
+-- `others_ms`: how long the tier's last batch waited; `since_ms`: since when this buyer does.
+function M.poll_after_ms(others_ms, since_ms)
   local waited = since_ms and ngx.now() * 1000 - since_ms or 0
-  local after = math.min(POLL_MAX_MS, math.max(POLL_MIN_MS, waited * OF_WAITED))
+  local after = math.min(POLL_MAX_MS, math.max(POLL_MIN_MS, others_ms or 0, waited * OF_WAITED))
   return math.floor(after * (1 + math.random() / 4))
 end
 
@@ -42,11 +43,11 @@ function M.say(status, body)
 end
 
 -- A result as the store has it, for its own buyer; false if it is another's.
-function M.tell(told, buyer, receipt)
+function M.tell(told, buyer, receipt, others_ms)
   if not string.find(told, '"buyer":' .. buyer .. '[,}]') then return false end
   if string.find(told, '"state":"queued"', 1, true) then
     M.say(202, string.format('{"state":"queued","receipt":"%s","poll_after_ms":%d}', receipt,
-      M.poll_after_ms(tonumber(string.match(told, '"at":(%d+)')))))
+      M.poll_after_ms(others_ms, tonumber(string.match(told, '"at":(%d+)')))))
   else
     -- Whose it is and the mark of its token are ours to know.
     told = string.gsub(told, '"buyer":%d+,', "", 1)

@@ -96,7 +96,7 @@ function M.serve()
     local receipt = rush.receipt(tier, told[2], buyer)
     ngx.header["Location"] = "/api/v1/rush/orders/" .. receipt
     return rush.say(202, string.format('{"state":"queued","receipt":"%s","order":"%s","poll_after_ms":%d}',
-      receipt, told[2], rush.poll_after_ms()))
+      receipt, told[2], rush.poll_after_ms(tonumber(told[3]))))
   end
   local refusal = REFUSALS[verdict]
   if not refusal then return answers.wait(503, "unavailable", 1) end
