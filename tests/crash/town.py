@@ -128,7 +128,7 @@ class Town:
         end = time.monotonic() + within_s
         while self.at_the_sandbox("GET", "/_control/notifies?number=-").json()["pending"]:
             assert time.monotonic() < end, "notifications are still owed"
-            time.sleep(0.01)
+            time.sleep(0.02)
 
     def rest(self) -> None:
         """Nobody dies any more, time passes, and everything must become final with nobody's help."""
