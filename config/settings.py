@@ -69,6 +69,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "basis.requests.RequestIdMiddleware",
+    "risk.middleware.LoadMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -187,6 +188,13 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": BEAT_TICK_S,
         "options": {"expires": 10},
     },
+    "move judgements": {"task": "risk.tasks.move_judgements", "schedule": 5.0, "options": {"expires": 10}},
+    "estimate thresholds": {
+        "task": "risk.tasks.estimate_thresholds",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
+    "forget old judgements": {"task": "risk.tasks.forget_old_judgements", "schedule": 3600.0},
     "expire orders": {
         "task": "ticketing.tasks.expire_orders",
         "schedule": BEAT_TICK_S,
@@ -214,6 +222,9 @@ ORDER_HOLD = timedelta(seconds=env.integer("ORDER_HOLD_SECONDS", default=900, lo
 ORDER_HOLD_LIMIT = timedelta(seconds=env.integer("ORDER_HOLD_LIMIT_SECONDS", default=1500, low=2, high=14400))
 PAYMENT_WINDOW = timedelta(seconds=env.integer("PAYMENT_WINDOW_SECONDS", default=300, low=2, high=7200))
 ORDER_QUANTITY_MAX = env.integer("ORDER_QUANTITY_MAX", default=6, low=1, high=20)
+
+# The edge's access log, where the application can read it; empty: no estimate is made from it.
+ACCESS_LOG = env.text("KAIPIAO_ACCESS_LOG")
 
 # -- asking, repeating, giving up (seconds between tries; the last one repeats) --------------------------
 PAYMENT_QUERY_SCHEDULE_S = env.numbers("PAYMENT_QUERY_SCHEDULE_S", (5, 10, 20, 30, 60, 60, 120, 300, 600))

@@ -36,6 +36,7 @@ from payments import asking, checkout, entry, listings, settle
 from payments.channels import registry
 from payments.models import ChannelCode, Outcome, Payment, PaymentState, RefundState
 from payments.purchases import NoSuchPurchase
+from risk import gate_web
 from risk.payment_tokens import TokenRefused
 
 log = events.get_logger(__name__)
@@ -72,7 +73,7 @@ class RefundSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField()
 
 
-class QueueSerializer(serializers.Serializer[Any]):
+class ChannelPlaceSerializer(serializers.Serializer[Any]):
     """How many payments are opened before this one, and about how long that takes."""
 
     ahead = serializers.IntegerField()
@@ -98,7 +99,7 @@ class PaymentSerializer(serializers.Serializer[Any]):
     refunds = serializers.SerializerMethodField()
     queue = serializers.SerializerMethodField(help_text="While it waits for its turn at a busy channel")
 
-    @extend_schema_field(QueueSerializer(allow_null=True))
+    @extend_schema_field(ChannelPlaceSerializer(allow_null=True))
     def get_queue(self, payment: Payment) -> dict[str, int] | None:
         place = entry.place_of(payment)
         return None if place is None else {"ahead": place.ahead, "seconds": place.seconds}
@@ -352,7 +353,10 @@ def payment_token_schema(operation_id: str, summary: str) -> Any:
             "Idempotency-Key."
         ),
         request=None,
-        responses={200: OfferSerializer, **problem_responses(*SIGNED_IN, "not_found")},
+        responses={
+            200: OfferSerializer,
+            **problem_responses(*SIGNED_IN, "not_found", "too_many_requests", "unavailable"),
+        },
     )
 
 
@@ -369,6 +373,8 @@ class PaymentTokenView(APIView):
             )
         except NoSuchPurchase as error:
             raise Problem(code="not_found") from error
+        if offer.token:
+            gate_web.admit_token(request._request, purchase=f"{self.kind}:{number}", now=timezone.now())
         shown = {
             "token": offer.token or None,
             "amount": money(offer.quote.amount_minor, offer.quote.currency),

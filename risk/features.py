@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 
-ORDER, SIGN_IN = "order", "sign_in"
+ORDER, SIGN_IN, PAYMENT_TOKEN = "order", "sign_in", "payment_token"
 
 
 class Need(Enum):

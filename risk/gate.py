@@ -10,6 +10,7 @@ Nothing set: nothing is gathered, counted, limited or asked, and the fast store 
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,15 +18,17 @@ from datetime import datetime
 
 from django.core.cache import cache
 
+from basis import fast
 from risk import challenge, counters, limiter, policy, records
 from risk.challenge import Challenge
 from risk.features import Features, History, Need
 from risk.judge import CHALLENGE, DENY, Verdict, judge
-from risk.models import LimitScope, LimitSetting
+from risk.models import LimitScope, LimitSetting, Route
 from risk.policy import Policy
 
 PASS, LIMITED, AWAY, DENIED, CHALLENGED = "pass", "limited", "away", "denied", "challenged"
 HISTORY_KEEP_S = 60
+TOKEN_MARK_S = 2 * 3600
 
 HistoryOf = Callable[[int], History]
 _history_of: list[HistoryOf] = []
@@ -142,6 +145,25 @@ def limit(features: Features, *, route: str, now: datetime, held: Policy | None 
     wait_s = max(1, math.ceil(answer.retry_after_ms / 1000))
     told = Limited(refused.scope, refused.limit, refused.window_ms / 1000, 0, wait_s)
     return Answer(LIMITED, code="too_many_requests", retry_after_s=wait_s, limited=told)
+
+
+def limit_tokens(features: Features, *, purchase: str, now: datetime) -> Answer:
+    """
+    Before a purchase's payment token is handed out (M10): so many purchases a second get their first one. Whoever was
+    let in once gets his tokens again at every reload; who was not comes back after the wait and gets his then.
+    """
+    held = policy.current()
+    if not any(one.route == Route.PAYMENT_TOKEN for one in held.limits):
+        return Answer(PASS)
+    mark = f"paytoken:issued:{{{purchase}}}"
+    with contextlib.suppress(fast.FastStoreAway):
+        if fast.store().exists(mark):
+            return Answer(PASS)
+    answer = limit(features, route=Route.PAYMENT_TOKEN, now=now, held=held)
+    if answer.outcome == PASS:
+        with contextlib.suppress(fast.FastStoreAway):
+            fast.store().set(mark, 1, ex=TOKEN_MARK_S)
+    return answer
 
 
 def _who(one: LimitSetting, features: Features) -> str:

@@ -17,7 +17,7 @@ from basis import door, events
 from basis.problems import Problem
 from basis.sealed import blind_index
 from risk import gate
-from risk.features import ORDER, SIGN_IN, Features
+from risk.features import ORDER, PAYMENT_TOKEN, SIGN_IN, Features
 from risk.gate import Answer, Limited
 
 PASS_HEADER = "X-Challenge-Pass"  # noqa: S105  # a header's name
@@ -66,6 +66,16 @@ def admit(request: HttpRequest, *, purpose: str, show: str = "", now: datetime) 
         features_of(request, purpose, show, now=now), passed=passed_of(request, purpose), now=now
     )
     return refuse_unless_passed(answer)
+
+
+def admit_token(request: HttpRequest, *, purchase: str, now: datetime) -> Answer:
+    """
+    Let a payment token be handed out for `purchase` ("order:K1…"), or:
+
+    :raises GateRefusal: `too_many_requests` or `unavailable`
+    """
+    features = features_of(request, PAYMENT_TOKEN, now=now)
+    return refuse_unless_passed(gate.limit_tokens(features, purchase=purchase, now=now))
 
 
 def refuse_unless_passed(answer: Answer) -> Answer:

@@ -76,11 +76,20 @@ def _refused(request: HttpRequest, purpose: str, refusal: GateRefusal) -> HttpRe
         )
         _mark_device(request, response)
         return response
+    again = _repeatable(request) if refusal.status in (429, 503) and purpose != SIGN_IN else []
+    return wait_page(request, refusal, again)
+
+
+def wait_page(
+    request: HttpRequest, refusal: GateRefusal, again: list[tuple[str, str]] | None = None
+) -> HttpResponse:
+    """What the gate said, as a page. A page that was only looked at comes again by itself when the wait is over."""
     context = {
         "code": refusal.code,
         "text": refusal.detail,
         "wait_s": refusal.retry_after or 0,
-        "again": _repeatable(request) if refusal.status in (429, 503) and purpose != SIGN_IN else [],
+        "again": again,
+        "comes_again": request.method == "GET" and refusal.retry_after,
         "request_id": refusal.body()["request_id"],
     }
     response = render(request, "pages/gate.html", context, status=refusal.status)

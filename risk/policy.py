@@ -58,6 +58,7 @@ class Policy:
     lists: lists.Lists = field(default_factory=lists.Lists)
     limits: tuple[LimitSetting, ...] = ()
     thresholds: Mapping[str, Threshold] = field(default_factory=dict)
+    measured: frozenset[str] = frozenset()  # groups with a setting, whether it is on or not
     challenge_at: int = 50
     deny_at: int = 100
     difficulty: int = 15
@@ -123,6 +124,7 @@ def _looked(known: Policy | None) -> Policy:
 def read(version: int = 0) -> Policy:
     """Everything, from Postgres."""
     gate = GateSetting.objects.first() or GateSetting()
+    loads = list(ThresholdSetting.objects.all())
     return Policy(
         version=version,
         rules=tuple(
@@ -130,7 +132,8 @@ def read(version: int = 0) -> Policy:
         ),
         lists=lists.built(ListEntry.objects.all()),
         limits=tuple(LimitSetting.objects.filter(is_on=True).order_by("pk")),
-        thresholds={row.group: _threshold(row) for row in ThresholdSetting.objects.filter(is_on=True)},
+        thresholds={row.group: _threshold(row) for row in loads if row.is_on},
+        measured=frozenset(row.group for row in loads),
         challenge_at=gate.challenge_at,
         deny_at=gate.deny_at,
         difficulty=gate.difficulty,

@@ -161,10 +161,31 @@ def test_signing_in_is_guarded_over_the_api_too(stranger, lin):
     assert ok.status_code == 200, ok.content
 
 
+def test_payment_tokens_are_handed_out_at_the_limits_pace_and_again_at_every_reload(
+    lin, program, place, clock
+):
+    mei = program("mei")
+    numbers = {who.user.handle: place(who)["number"] for who in (lin, mei)}
+    limit(route="payment_token", scope="show", limit=1)
+    assert lin.post(f"/orders/{numbers['lin']}/payment-token", key=None).status_code == 200
+    late = mei.post(f"/orders/{numbers['mei']}/payment-token", key=None)
+    problem(late, 429, "too_many_requests")
+    assert int(late["Retry-After"]) > 0
+    assert lin.post(f"/orders/{numbers['lin']}/payment-token", key=None).json()["token"]  # a reload
+    page = Client(headers={"Accept-Language": "en"})
+    page.force_login(mei.user)
+    waits = page.get(f"/orders/{numbers['mei']}/")
+    assert waits.status_code == 429
+    assert b'http-equiv="refresh"' in waits.content
+    fast.store().flushdb()  # the minute is over
+    assert page.get(f"/orders/{numbers['mei']}/").status_code == 200
+    assert mei.post(f"/orders/{numbers['mei']}/payment-token", key=None).json()["token"]
+
+
 class TestPages:
     @pytest.fixture
     def phone(self, buyer) -> Client:
-        client = Client()
+        client = Client(headers={"Accept-Language": "en"})
         client.force_login(buyer("lin"))
         return client
 
@@ -191,7 +212,7 @@ class TestPages:
 
     def test_without_javascript_the_puzzle_leads_back_with_the_choice(self, phone, show, monkeypatch):
         monkeypatch.setattr(challenge, "PUZZLE_WAIT", timedelta(0))
-        rule("no_language")
+        rule("script_agent")  # the test's client names none
         form = self.form(phone, show)
         sent = phone.post(self.page(show), form)
         assert sent.status_code == 303

@@ -33,6 +33,8 @@ from django.utils.translation import gettext as _
 from payments import asking, checkout, entry
 from payments.models import ChannelCode, Payment, PaymentState, Refund, RefundState
 from payments.purchases import NoSuchPurchase, Quote
+from risk import gate_web
+from risk.pages import wait_page
 from ticketing.pages import refusals
 from ticketing.pages.answers import SeeOther, buyer_of, wants_json
 from ticketing.wording import amount, channel_name
@@ -186,6 +188,18 @@ def look(
         is_slow=current is not None and current.created_at <= now - SLOW_AFTER,
         now=now,
     )
+
+
+def held_back(request: HttpRequest, cashier: Cashier) -> HttpResponse | None:
+    """The page to wait on while more buyers want to pay than tokens are handed out (M10); usually None."""
+    if not cashier.token or cashier.stage != PAYABLE:
+        return None
+    purchase = f"{cashier.purchase.kind}:{cashier.purchase.number}"
+    try:
+        gate_web.admit_token(request, purchase=purchase, now=timezone.now())
+    except gate_web.GateRefusal as refusal:
+        return wait_page(request, refusal)
+    return None
 
 
 def _tries(purchase: Purchase) -> list[Payment]:

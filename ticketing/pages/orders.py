@@ -35,6 +35,8 @@ def order(request: HttpRequest, number: str) -> HttpResponse:
     now = timezone.now()
     came_back = "back" in request.GET
     desk = cashier.look(purchase(number), buyer_id=found.buyer_id, came_back=came_back, now=now)
+    if (wait := cashier.held_back(request, desk)) is not None:
+        return wait
     context = {
         "order": found,
         "cashier": desk,

@@ -117,6 +117,8 @@ def topup(request: HttpRequest, number: str) -> HttpResponse:
         raise Http404
     now = timezone.now()
     desk = cashier.look(purchase(number), buyer_id=found.buyer_id, came_back="back" in request.GET, now=now)
+    if (wait := cashier.held_back(request, desk)) is not None:
+        return wait
     context = {
         "topup": found,
         "cashier": desk,
