@@ -1,0 +1,44 @@
+"""Renders the shared pages to disk: once, or on a timer for as long as it runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.utils import timezone
+
+from basis import events
+from ticketing import prerender
+
+log = events.get_logger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Render the event pages that the edge serves from disk (scripts/edge --pages DIR)."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--to", type=Path, required=True, help="directory of the shared pages")
+        parser.add_argument(
+            "--every", type=float, default=0, help="render again after so many seconds; 0: once"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        while True:
+            try:
+                done = prerender.render_all(options["to"], now=timezone.now())
+                changed = sum(page.changed for page in done)
+                if changed or not options["every"]:
+                    log.info("pages.rendered", pages=len(done), changed=changed)
+            except (DatabaseError, InterfaceError) as error:
+                if not options["every"]:
+                    raise
+                # What lies on disk stays good enough until Postgres is back.
+                log.warning("pages.outage", error=type(error).__name__)
+                close_old_connections()
+            if not options["every"]:
+                self.stdout.write(f"{len(done)} pages, {changed} changed")
+                return
+            time.sleep(options["every"])
