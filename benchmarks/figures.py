@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+SMALLER_IS_BETTER = frozenset({"s", "ms", "bytes", "MiB"})
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
     """
     One measured number. `ceiling` is the best that could be hoped for, measured in the same run; `bar` is what was
-    promised: a least value for a rate, a greatest for a time. `facts` are printed and kept beside it.
+    promised: a least value for a rate, a greatest for a time or a size. `facts` are printed and kept beside it.
     """
 
     name: str
@@ -30,7 +32,7 @@ class Figure:
         """Whether the bar is met; None where there is none."""
         if self.bar is None:
             return None
-        return self.value <= self.bar if self.unit == "s" else self.value >= self.bar
+        return self.value <= self.bar if self.unit in SMALLER_IS_BETTER else self.value >= self.bar
 
     def row(self) -> dict[str, Any]:
         return {**asdict(self), "value": round(self.value, 3), "ratio": self.ratio, "ok": self.ok}
