@@ -82,6 +82,10 @@ SENTENCES: Mapping[tuple[str, str, str], tuple[str, str]] = {
         says("You chose another way to pay, so the payment at %(channel)s is closed unpaid."),
     ),
     (PAYMENT, "closed", "never_opened"): (SYSTEM, says("The payment at %(channel)s was never opened; it is closed.")),
+    (PAYMENT, "closed", "never_called"): (
+        SYSTEM,
+        says("The payment was still waiting its turn and never reached %(channel)s; it is closed."),
+    ),
     (PAYMENT, "closed", "*"): (SYSTEM, says("The payment at %(channel)s is closed unpaid.")),
     (REFUND, "requested", "paid_twice"): (
         SYSTEM,
