@@ -34,6 +34,7 @@ CONNECTIONS, WINDOW = (
     int(os.environ.get("RUSH_WINDOW", "3000")),
 )
 CEILING_ORDERS = 4_000
+QUEUE = os.environ.get("RUSH_QUEUE", "1") == "1"
 GIVE_UP_S = int(os.environ.get("RUSH_GIVE_UP_S", "120"))
 MISSING = "wrk is not installed (Debian: apt-get install wrk)"
 
@@ -83,6 +84,8 @@ def _figure(show: Any, told: dict[str, Any], before: float, after: float) -> Fig
         "orders_per_s": round(orders / seconds),
         "ceiling_orders_per_s": [round(before), round(after)],
         "orders_ratio": round(orders / seconds / ceiling, 3),
+        "without_answer": told["under_way"],
+        "waiting_room": QUEUE,
         "fair": _fair(show),
         "requests": told["requests"],
         "counts": told["counts"],
@@ -234,21 +237,28 @@ def _drive(state: Path, url: str, show: Any, buyers: list[int], programs: dict[s
     from risk import signing
 
     until = int(time.time()) + 3600
+    numbers = _waiting(show, buyers) if QUEUE else {}
     lines = [
-        f"{signing.sign_pass(signing.Pass(show.code, buyer, i, until, secrets.token_hex(8)))}"
-        f" {OUTER_RING[i % 4]} {2 if i % 3 == 0 else 1}\n"
+        (
+            numbers.get(buyer)
+            or signing.sign_pass(signing.Pass(show.code, buyer, i, until, secrets.token_hex(8)))
+        )
+        + f" {OUTER_RING[i % 4]} {2 if i % 3 == 0 else 1}\n"
         for i, buyer in enumerate(buyers)
     ]
     (state / "buyers").write_text("".join(lines))
     variables = {
         "RUSH_BUYERS": str(state / "buyers"),
         "RUSH_SHOW": show.code,
-        "RUSH_WINDOW": str(WINDOW),
+        "RUSH_WINDOW": str(len(buyers) if QUEUE else WINDOW),
         "RUSH_TOLD": str(state / "told"),
+        "RUSH_GIVE_UP_S": str(GIVE_UP_S),
+        "RUSH_QUEUE": "1" if QUEUE else "0",
     }
     spent = {name: cpu.seconds(pid) for name, pid in programs.items()}
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{GIVE_UP_S}", "--timeout", "10", "-s"]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{GIVE_UP_S + 20}", "--timeout", "10", "-s"]
     begun = time.perf_counter()
+    pacer = _open(show) if QUEUE else None
     wrk = subprocess.Popen(
         [*command, str(ground.ROOT / "benchmarks/wrk/rush.lua"), url],
         env=os.environ | variables,
@@ -270,11 +280,53 @@ def _drive(state: Path, url: str, show: Any, buyers: list[int], programs: dict[s
         wrk.send_signal(signal.SIGINT)
     shown = wrk.communicate(timeout=30)[0]
     stopping.set()
+    if pacer is not None:
+        pacer.terminate()
+        pacer.wait(20)
     assert told.exists(), f"the rush did not end in {time.perf_counter() - begun:.0f} s\n{shown}"
     result: dict[str, Any] = json.loads(told.read_text())
     result["cpu_s"] = {name: round(used - spent.get(name, 0.0), 2) for name, used in spent_now.items()}
     result["memory_mib"] = round(max(most, default=0) / 2**20)
     return result
+
+
+def _waiting(show: Any, buyers: list[int]) -> dict[int, str]:
+    """Everybody joins the waiting room before the draw; the signed numbers."""
+    import redis
+    from django.utils import timezone
+
+    from risk import signing, steering, waiting_room
+    from risk.room_models import Room
+
+    now = timezone.now()
+    Room.objects.create(show=show.code, opens_at=now + timedelta(minutes=30))
+    steering.collect(show=show.code, actor="benchmark", now=now)
+    steering.adjust(
+        show=show.code, actor="benchmark", now=now, pace_min=2000, pace_max=20_000, max_inside=8000
+    )
+    # Patient: the product's own half second is for one question, not for thousands in one breath.
+    store = redis.Redis.from_url(devservices.redis_url(ground.REDIS_DB), socket_timeout=60)
+    digest, signed = store.script_load(waiting_room.ROOM.text), {}
+    for first in range(0, len(buyers), 1000):
+        pipe = store.pipeline(transaction=False)
+        for buyer in buyers[first : first + 1000]:
+            keys = waiting_room.keys(show.code, 1, buyer)
+            values = ["join", 1, waiting_room.field(buyer), 0, int(now.timestamp() * 1000)]
+            pipe.evalsha(digest, len(keys), *keys, *values)
+        for buyer, answer in zip(buyers[first : first + 1000], pipe.execute(), strict=True):
+            signed[buyer] = signing.sign_number(signing.QueueNumber(show.code, buyer, int(answer[2]), 1))
+    return signed
+
+
+def _open(show: Any) -> subprocess.Popen[bytes]:
+    """Draw, open, and have the pacer let people in."""
+    from django.utils import timezone
+
+    from risk import steering
+
+    pacer = subprocess.Popen([sys.executable, "manage.py", "pace", "--show", show.code], cwd=ground.ROOT)
+    steering.open_room(show=show.code, actor="benchmark", now=timezone.now())
+    return pacer
 
 
 def _watch_memory(programs: dict[str, int], most: list[int], stopping: threading.Event) -> None:

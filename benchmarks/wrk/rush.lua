@@ -1,5 +1,5 @@
 -- The buyers of a rush for wrk (one thread): each submits, asks when told to, presses Pay, asks again.
--- RUSH_BUYERS: a file of lines `pass tier quantity`; RUSH_SHOW; RUSH_WINDOW: how many are under way at once;
+-- RUSH_BUYERS: a file of lines `signed tier quantity`, signed a queue number (RUSH_QUEUE=1) or an admission pass; RUSH_SHOW; RUSH_WINDOW: how many are under way at once;
 -- RUSH_TOLD: where the counts go, JSON. Ends by itself when every buyer has an answer.
 local ffi = require "ffi"
 ffi.cdef [[ typedef struct { long s; long us; } kaipiao_tv; int gettimeofday(kaipiao_tv *tv, void *zone); ]]
@@ -10,10 +10,12 @@ local function now()
 end
 
 local show, window = os.getenv "RUSH_SHOW", tonumber(os.getenv "RUSH_WINDOW")
+local give_up_ms = 1000 * tonumber(os.getenv "RUSH_GIVE_UP_S" or 100)
+local queue = os.getenv "RUSH_QUEUE" == "1"
 local buyers = {}
 for line in io.lines(os.getenv "RUSH_BUYERS") do
-  local pass, tier, quantity = string.match(line, "^(%S+) (%S+) (%d+)$")
-  buyers[#buyers + 1] = { pass = pass, tier = tier, quantity = quantity }
+  local signed, tier, quantity = string.match(line, "^(%S+) (%S+) (%d+)$")
+  buyers[#buyers + 1] = { number = signed, pass = not queue and signed, tier = tier, quantity = quantity }
 end
 
 local SLOT_MS, IDLE_MS = 5, 25
@@ -22,7 +24,7 @@ local ready, head, tail = {}, 1, 0    -- what is due now
 local verified = false                -- wrk calls request once without sending it
 local next_buyer, under_way, over, serial = 1, 0, 0, 0
 local sent = {}                       -- by request id: what was asked, for whom, when
-local counts, took = {}, { submit = {}, status = {}, pay = {} }
+local counts, took = {}, { queue = {}, submit = {}, status = {}, pay = {} }
 local begun, ended
 
 local function count(name) counts[name] = (counts[name] or 0) + 1 end
@@ -54,7 +56,8 @@ end
 
 local function tell()
   local out = io.open(os.getenv "RUSH_TOLD", "w")
-  out:write(string.format('{"begun_ms":%.3f,"ended_ms":%.3f,"requests":%d,"counts":{', begun, ended or 0, serial))
+  out:write(string.format('{"begun_ms":%.3f,"ended_ms":%.3f,"requests":%d,"under_way":%d,"counts":{', begun, ended or now(),
+    serial, #buyers - over))
   local parts = {}
   for name, n in pairs(counts) do parts[#parts + 1] = string.format('"%s":%d', name, n) end
   out:write(table.concat(parts, ","), '},"took_ms":{')
@@ -78,6 +81,11 @@ local function finished(what)
 end
 
 function delay()
+  if begun and now() - begun > give_up_ms then
+    give_up_ms = math.huge
+    tell()
+    wrk.thread:stop()
+  end
   turn()
   if head <= tail or (next_buyer <= #buyers and under_way < window) then return 0 end
   return IDLE_MS
@@ -104,7 +112,7 @@ function request()
     ready[head] = nil
     head = head + 1
     local buyer = job[2]
-    if job[1] == "submit" then under_way = under_way - 1
+    if job[1] == "submit" or job[1] == "queue" then under_way = under_way - 1
     elseif job[1] == "pay" then
       return ask("pay", "POST", buyer.address .. "/payment", buyer, { ["Content-Type"] = "application/json" },
         '{"token":"' .. buyer.token .. '"}')
@@ -116,6 +124,9 @@ function request()
   if not buyer then return wrk.format("GET", "/edge/livez", { ["X-Request-ID"] = "rush-idle" }) end
   if not job then next_buyer = next_buyer + 1 end
   under_way = under_way + 1
+  if not buyer.pass then
+    return ask("queue", "GET", "/api/v1/shows/" .. show .. "/queue", buyer, { ["Queue-Number"] = buyer.number })
+  end
   return ask("submit", "POST", "/api/v1/rush/orders", buyer, {
     ["Content-Type"] = "application/json", ["Admission-Pass"] = buyer.pass, ["Idempotency-Key"] = "rush",
   }, '{"show":"' .. show .. '","tier":"' .. buyer.tier .. '","quantity":' .. buyer.quantity .. '}')
@@ -129,7 +140,14 @@ function response(status, headers, body)
   local kind, buyer = asked[1], asked[2]
   table.insert(took[kind], now() - asked[3])
   local state = string.match(body, '"state":"(%a+)"')
-  if status == 429 or status == 503 then
+  if kind == "queue" and (status == 200 or status == 202) then
+    buyer.pass = string.match(body, '"pass": ?{"token": ?"([^"]+)"')
+    local standing = string.match(body, '"status": ?"([%a_]+)"')
+    if buyer.pass then later({ "submit", buyer }, 0)
+    elseif standing == "waiting" then
+      later({ "queue", buyer }, 1000 * tonumber(string.match(body, '"refreshIntervalSeconds": ?([%d.]+)')))
+    else finished("queue " .. standing) end
+  elseif status == 429 or status == 503 then
     count("told to wait")
     later({ kind, buyer }, 1000)
   elseif state == "queued" then
