@@ -132,7 +132,7 @@ def read(version: int = 0) -> Policy:
         ),
         lists=lists.built(ListEntry.objects.all()),
         limits=tuple(LimitSetting.objects.filter(is_on=True).order_by("pk")),
-        thresholds={row.group: _threshold(row) for row in loads if row.is_on},
+        thresholds={row.group: threshold_of(row) for row in loads if row.is_on},
         measured=frozenset(row.group for row in loads),
         challenge_at=gate.challenge_at,
         deny_at=gate.deny_at,
@@ -155,7 +155,7 @@ def _rule(row: RuleSetting) -> RuleInForce:
     )
 
 
-def _threshold(row: ThresholdSetting) -> Threshold:
+def threshold_of(row: ThresholdSetting) -> Threshold:
     if row.source == "override":
         return Threshold(row.tps, row.concurrency, row.source)
     found = ThresholdEstimate.objects.filter(group=row.group, source=row.source).order_by("-at").first()

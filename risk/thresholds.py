@@ -1,10 +1,10 @@
 """
 How much a route group bears, from what was seen: pure.
 
-In a window, `concurrency` is how many requests were in flight on average and `latency` how long one took; what passes
-is concurrency ÷ latency: 100 in flight at 10 ms are 10,000 a second. More concurrency helps until the latency rises
-with it. The estimate is the best rate among the windows in which a request still took at most `SLOWER` times as long as in
-the quick ones; windows beyond that knee are overload and say nothing about what is sustainable.
+In a window, `concurrency` is how many requests were in flight on average and `latency` how long one took; what
+passes is concurrency ÷ latency: 100 in flight at 10 ms are 10,000 a second. More concurrency helps until the latency
+rises with it. The estimate is the best rate among the windows in which a request still took at most `SLOWER` times
+as long as in the quick ones; windows beyond that knee are overload and say nothing about what is sustainable.
 """
 
 from __future__ import annotations
