@@ -180,7 +180,9 @@ def _admission(request: Request, show: str, buyer_id: int) -> submission.Pass | 
 
 def _problem(refusal: submission.Refused) -> Problem:
     retry = RETRY_S if refusal.reason in RETRIED else None
-    facts: dict[str, Any] = {"left": int(refusal.detail)} if refusal.reason in ("limit_reached", "sold_out") else {}
+    facts: dict[str, Any] = (
+        {"left": int(refusal.detail)} if refusal.reason in ("limit_reached", "sold_out") else {}
+    )
     return Problem(code=REASONS[refusal.reason], retry_after=retry, **facts)
 
 

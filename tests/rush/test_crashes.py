@@ -217,3 +217,23 @@ def test_expired_holds_come_back_while_sales_go_on(rush, crowd, clock):
     back = int(fast.store().hget(keys.sale(rush.tier.pk), "free"))
     assert (back, free) == (Seat.objects.filter(tier=rush.tier).count(), back - 400)
     assert rush.held(people[100], 4)["seats"]
+
+
+def test_a_store_that_is_wrong_is_put_right_by_the_command(rush, crowd, clock, monkeypatch, capsys):
+    from django.core.management import call_command
+
+    from ticketing.management.commands import rebuild_fast
+
+    monkeypatch.setattr(rebuild_fast.timezone, "now", clock)
+    (lin,) = crowd(1)
+    total = Seat.objects.filter(tier=rush.tier).count()
+    fast.store().hset(keys.sale(rush.tier.pk), mapping={"free": 3, "queued": 99})
+    call_command("rebuild_fast", "--show", "small")
+    rush.turn()
+    assert fast.store().hmget(keys.sale(rush.tier.pk), "free", "queued") == [str(total), "0"]
+    assert rush.held(lin, 4)
+    rush.drainer.leave()
+    fast.store().flushdb()
+    call_command("rebuild_fast", "--show", "small")
+    assert fast.store().hget(keys.sale(rush.tier.pk), "free") == str(total - 4)
+    assert "no drainer has it" in capsys.readouterr().out

@@ -124,7 +124,8 @@ class Drainer:
 
     def _keep(self, lane: Lane) -> int:
         lanes.keep(lane.tier_id, fence=lane.fence, now=self.clock())
-        anew = _dirty(lane) or time.monotonic() - lane.looked_at >= LOOK_S
+        gone = not fast.store().exists(keys.sale(lane.tier_id))
+        anew = _dirty(lane) or gone or time.monotonic() - lane.looked_at >= LOOK_S
         rebuild.load(lane, now=self.clock(), anew=anew)
         return 0
 
