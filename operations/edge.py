@@ -32,6 +32,7 @@ NEEDED = {
     "nginx": "nginx",
     "ngx_http_lua_module.so": "libnginx-mod-http-lua",
     "nginx/redis.lua": "lua-nginx-redis",
+    "cjson.so": "lua-cjson",
 }
 START_SECONDS, STOP_SECONDS = 10.0, 10.0
 
@@ -78,7 +79,7 @@ class Edge:
     redis_url: str
     workers: int = 1
     connections: int = 8192
-    upstream_slots: int = 200
+    upstream_slots: int = 64  # twice granian's threads or so: more only wait longer inside
     backlog: int = 4096
     static: Path = ROOT / "staticfiles"
     pages: Path | None = None  # pre-rendered pages; by default below the state directory
@@ -111,6 +112,7 @@ def missing() -> list[str]:
         "nginx": binary() is not None,
         "libnginx-mod-http-lua": any((place / "ngx_http_lua_module.so").exists() for place in MODULES),
         "lua-nginx-redis": Path("/usr/share/lua/5.1/nginx/redis.lua").exists(),
+        "lua-cjson": any(Path("/usr/lib").glob("*/lua/5.1/cjson.so")),
     }
     return [package for package in NEEDED.values() if not here[package]]
 
@@ -417,7 +419,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--redis", default="", help="URL of the fast store (the settings' REDIS_URL)")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--connections", type=int, default=8192, help="per worker (8192)")
-    parser.add_argument("--upstream-slots", type=int, default=200, help="requests at once for Python (200)")
+    parser.add_argument("--upstream-slots", type=int, default=64, help="requests at once for Python (64)")
     parser.add_argument("--pages", type=Path, help="where `manage.py render_pages` writes (STATE/pages)")
     parser.add_argument("--reads-per-second", type=int, default=200, help="of one address; 0: no limit (200)")
     parser.add_argument("--writes-per-second", type=int, default=50, help="of one address; 0: no limit (50)")
