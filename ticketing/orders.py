@@ -66,7 +66,7 @@ def place_order(
         raise BadQuantity(quantity)
     known = Order.objects.filter(buyer=buyer, client_key=client_key).first()
     if known is not None:
-        return _same(known, tier_id, quantity)
+        return _same(known, tier_id, quantity, wanted)
     tier = PriceTier.objects.filter(pk=tier_id, show__event__published=True).select_related("show").first()
     if tier is None:
         raise NoSuchTier(tier_id)
@@ -99,11 +99,12 @@ def place_order(
             ORDER_LIFECYCLE.begin(order, at=now, reason="placed", seats=len(chosen))
             return order
     # The same key twice at once: the other request was first.
-    return _same(Order.objects.get(buyer=buyer, client_key=client_key), tier_id, quantity)
+    return _same(Order.objects.get(buyer=buyer, client_key=client_key), tier_id, quantity, wanted)
 
 
-def _same(order: Order, tier_id: int, quantity: int) -> Order:
-    if (order.tier_id, order.quantity) != (tier_id, quantity):
+def _same(order: Order, tier_id: int, quantity: int, wanted: list[int]) -> Order:
+    given = set(order.order_seats.values_list("seat_id", flat=True)) if wanted else set()
+    if (order.tier_id, order.quantity) != (tier_id, quantity) or not given.issuperset(wanted):
         raise KeyReused(order.client_key)
     return order
 
