@@ -31,7 +31,8 @@ from basis.shapes import (
 )
 from risk import signing
 from risk.room_models import Room
-from ticketing import api_orders, listings
+from ticketing import api_orders, listings, phases
+from ticketing.models import Show
 from ticketing.rush import pressing, receipts, submission
 from ticketing.rush.receipts import Receipt
 
@@ -152,6 +153,8 @@ class RushOrdersView(APIView):
                 now=timezone.now(),
             )
         except submission.Refused as refusal:
+            if refusal.reason == "cold":
+                _check_on_sale(wanted["show"])
             raise _problem(refusal) from refusal
         except fast.FastStoreAway as away:
             raise Problem(code="unavailable", retry_after=RETRY_S) from away
@@ -176,6 +179,19 @@ def _admission(request: Request, show: str, buyer_id: int) -> submission.Pass | 
     if (found.show, found.buyer_id) != (show, buyer_id):
         raise Problem(code="pass_needed")
     return submission.Pass(found.nonce, found.expires_s * 1000)
+
+
+def _check_on_sale(show: str) -> None:
+    """
+    A tier without a drainer is either out of its time, or to be tried again in a second.
+
+    :raises Problem: `not_on_sale`
+    """
+    now = timezone.now()
+    try:
+        phases.open_phase(Show.objects.get(code=show).pk, now=now)
+    except phases.NotOnSale as error:
+        raise api_orders.refusal(error, now=now) from error
 
 
 def _problem(refusal: submission.Refused) -> Problem:

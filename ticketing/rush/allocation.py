@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from ticketing import seats
 from ticketing.models import Invitation, PriceTier, SalePhase
@@ -87,7 +87,8 @@ def allocate(lane: Lane, batch: Sequence[Submission], *, now: datetime) -> dict[
         except BaseException as error:
             # What was taken from the copy was not taken for good.
             lane.hall, lane.careful = None, True
-            if not isinstance(error, Surprise):
+            raced = isinstance(error, OperationalError) and lanes.lost_a_race(error)
+            if not isinstance(error, Surprise) and not raced:
                 raise
             log.info("rush.batch_again", extra={"tier": lane.tier_id, "why": str(error)})
         else:

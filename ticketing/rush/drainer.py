@@ -43,7 +43,7 @@ AT_FAULT = (DataError, IntegrityError, StaleState, allocation.Surprise)
 AWAY = (OperationalError, InterfaceError, ProgrammingError)
 
 BATCH = 500
-LINGER_S = 0.02
+LINGER_S, LINGER_MAX_S = 0.02, 0.15
 BEAT_S = 1.0  # how often lanes are looked for, and their sales written
 LOOK_S = 5.0  # how often the copy of the hall is compared with Postgres, told or not
 
@@ -72,6 +72,7 @@ class Drainer:
     lanes: dict[int, Lane] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     _beat_at: float = 0.0
+    _linger_s: float = LINGER_S
 
     def run(self, *, stopping: Callable[[], bool]) -> None:
         """Drain until `stopping`; then leave the lanes to others."""
@@ -93,8 +94,10 @@ class Drainer:
             self.lanes.clear()
             time.sleep(0.5)
         else:
+            # Nothing to do for a while: look less often, up to a bound that a first click does not feel.
+            self._linger_s = LINGER_S if handled else min(self._linger_s * 1.5, LINGER_MAX_S)
             if handled < BATCH // 4:
-                time.sleep(LINGER_S)
+                time.sleep(self._linger_s)
 
     def once(self) -> int:
         """One round over all lanes; how many messages were answered."""
@@ -113,7 +116,10 @@ class Drainer:
     # ---------------------------------------------------------------------------------------------------
     def _beat(self) -> None:
         now = self.clock()
-        for tier_id in rebuild.due_tiers(show_codes=self.show_codes, now=now):
+        due = rebuild.due_tiers(show_codes=self.show_codes, now=now)
+        for tier_id in self.lanes.keys() - set(due):
+            lanes.leave(tier_id, fence=self.lanes.pop(tier_id).fence, now=now)
+        for tier_id in due:
             if tier_id not in self.lanes:
                 fence = lanes.take(tier_id, worker=self.worker, now=now)
                 if fence is not None:
@@ -213,6 +219,10 @@ class Drainer:
             return []
         try:
             return paying.pay(lane.tier_id, batch, fence=lane.fence, now=self.clock())
+        except OperationalError as error:
+            if not lanes.lost_a_race(error):
+                raise
+            return self._pay(lane, batch)
         except AT_FAULT:
             if len(batch) == 1:
                 log.exception("rush.press_failed", extra={"order": batch[0].order})

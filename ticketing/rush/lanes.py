@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db import connection
+from django.db import OperationalError, connection
 
 LEASE = timedelta(seconds=6)
 
@@ -21,17 +21,22 @@ class LaneLost(Exception):
 TAKE = """
 INSERT INTO ticketing_rushlane AS lane (tier_id, worker, fence, lease_until) VALUES (%(tier)s, %(worker)s, 1, %(until)s)
 ON CONFLICT (tier_id) DO UPDATE SET worker = excluded.worker, fence = lane.fence + 1, lease_until = excluded.lease_until
-WHERE lane.lease_until <= %(now)s
+WHERE lane.lease_until <= %(now)s OR lane.worker = excluded.worker
 RETURNING fence
 """
 
 
 def take(tier_id: int, *, worker: str, now: datetime) -> int | None:
-    """Take a free lane; its fence number, None while another drainer has it."""
+    """Take a free lane, or one's own again; its fence number, None while another drainer has it."""
     with connection.cursor() as cursor:
         cursor.execute(TAKE, {"tier": tier_id, "worker": worker, "until": now + LEASE, "now": now})
         row = cursor.fetchone()
     return row[0] if row else None
+
+
+def lost_a_race(error: OperationalError) -> bool:
+    """Whether Postgres chose this transaction to break a deadlock or a wait: doing it again is all that it takes."""
+    return getattr(error.__cause__, "sqlstate", "") in ("40P01", "40001", "55P03")
 
 
 def keep(tier_id: int, *, fence: int, now: datetime) -> None:
