@@ -158,6 +158,29 @@ def next_turn(channel: str, *, now: datetime) -> ChannelTurn | None:
             turn.save(update_fields=["left_at"])
 
 
+# Longer than a call may take; calling twice with one number opens one trade.
+LOST_AFTER = timedelta(seconds=30)
+
+
+def take_back_lost(*, now: datetime) -> int:
+    """Queue again whose call died with its worker; how many."""
+    lost = ChannelTurn.objects.filter(
+        called_at__lte=now - LOST_AFTER, payment__state=PaymentState.CREATED, payment__superseded_at=None
+    )
+    back = 0
+    for turn in lost.order_by("pk"):
+        with transaction.atomic():
+            mine = Payment.objects.filter(
+                pk=turn.payment_id,
+                state=PaymentState.CREATED,
+                superseded_at=None,
+                opening_at__lte=now - LOST_AFTER,
+            )
+            if mine.update(opening_at=None) == 1:
+                back += ChannelTurn.objects.filter(pk=turn.pk).update(called_at=None)
+    return back
+
+
 def is_waiting(payment: Payment) -> bool:
     """Whether the payment was never sent to its channel and waits for its turn."""
     if payment.state != PaymentState.CREATED or payment.opening_at is not None:

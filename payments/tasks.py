@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from basis import fast, idempotency
-from payments import entry_calls, money, outbox
+from payments import entry, entry_calls, money, outbox
 from wallet import topups
 
 BATCH = 50
@@ -84,6 +84,7 @@ def forget_old_keys(**_from_newer_senders: object) -> int:
 def call_channels(**_from_newer_senders: object) -> int:
     """Work the queues in front of bounded channels off; one task at a time for each, while the store says so."""
     made = 0
+    entry.take_back_lost(now=timezone.now())
     for channel in entry_calls.waiting_channels():
         try:
             mine = fast.store().set(_calling(channel), 1, nx=True, ex=CALLING_S + 5)

@@ -218,6 +218,21 @@ def test_a_payment_that_waits_is_not_asked_about_and_ends_with_its_time(press, b
     assert order_of(waiting).state == "held" or order_of(waiting).state == "expired"
 
 
+def test_a_turn_whose_worker_died_is_taken_again(press, bank, clock):
+    bounded()
+    press("a1")
+    waiting = press("b1")
+    assert entry.next_turn("alipay", now=clock()).payment_id == waiting.pk  # and the worker dies here
+    assert entry.take_back_lost(now=clock()) == 0
+    clock.advance(seconds=31)
+    assert entry.take_back_lost(now=clock()) == 1
+    fast.store().flushdb()
+    assert work_off(clock) == 1
+    assert bank.opened.count(waiting.number) == 1
+    clock.advance(seconds=60)
+    assert entry.take_back_lost(now=clock()) == 0
+
+
 def test_a_full_queue_greys_the_channel_and_refuses_before_anything_is_recorded(press, bank, clock):
     bounded(max_wait_s=10, calls_per_second=0.37, in_flight=1)
     waiting = [press("a1"), press("b1"), press("b2")][1:]
