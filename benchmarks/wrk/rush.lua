@@ -18,7 +18,7 @@ for line in io.lines(os.getenv "RUSH_BUYERS") do
   buyers[#buyers + 1] = { number = signed, pass = not queue and signed, tier = tier, quantity = quantity }
 end
 
-local SLOT_MS, IDLE_MS = 5, 25
+local SLOT_MS, IDLE_MS = 5, 100
 local slots, slot = {}, nil           -- what is due when, in slots of some milliseconds
 local ready, head, tail = {}, 1, 0    -- what is due now
 local verified = false                -- wrk calls request once without sending it

@@ -45,7 +45,7 @@ AWAY = (OperationalError, InterfaceError, ProgrammingError)
 BATCH = 500
 LINGER_S, LINGER_MAX_S = 0.02, 0.15
 BEAT_S = 1.0  # how often lanes are looked for, and their sales written
-LOOK_S = 5.0  # how often the copy of the hall is compared with Postgres, told or not
+LOOK_S = 15.0  # how often the copy of the hall is compared with Postgres, told or not
 
 
 Found = Sequence[tuple[str, Mapping[str, str]]]
