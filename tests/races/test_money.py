@@ -253,6 +253,7 @@ def test_four_drainers_handle_each_message_once(lin, clock, monkeypatch):
 def test_drainers_that_do_not_claim_handle_messages_twice(lin, clock, monkeypatch):
     def look_without_claiming(*, now, lane, limit):
         rows = list(OutboxMessage.objects.filter(done_at=None, due_at__lte=now).order_by("id")[:limit])
+        time.sleep(0.1)  # long enough for the others to look, however busy the machine is
         for row in rows:
             row.leased_until = now + settings.OUTBOX_LEASE
         OutboxMessage.objects.filter(pk__in=[row.pk for row in rows]).update(
