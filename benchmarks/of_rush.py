@@ -301,9 +301,8 @@ def _waiting(show: Any, buyers: list[int]) -> dict[int, str]:
     now = timezone.now()
     Room.objects.create(show=show.code, opens_at=now + timedelta(minutes=30))
     steering.collect(show=show.code, actor="benchmark", now=now)
-    steering.adjust(
-        show=show.code, actor="benchmark", now=now, pace_min=2000, pace_max=20_000, max_inside=8000
-    )
+    bounds = {"pace_min": 2000, "pace_max": 20_000, "max_inside": 50_000, "polls_per_s": 4000}
+    steering.adjust(show=show.code, actor="benchmark", now=now, **bounds)
     # Patient: the product's own half second is for one question, not for thousands in one breath.
     store = redis.Redis.from_url(devservices.redis_url(ground.REDIS_DB), socket_timeout=60)
     digest, signed = store.script_load(waiting_room.ROOM.text), {}
