@@ -14,12 +14,6 @@ from operations import devservices
 T0 = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)  # noon in Shanghai
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    # Before Django reads its settings: a database and a Redis of the tests' own.
-    if not os.environ.get("REDIS_URL"):
-        os.environ["REDIS_URL"] = devservices.redis_url(db=9)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _services() -> None:
     if not os.environ.get("DATABASE_URL"):
