@@ -254,11 +254,9 @@ def test_drainers_that_do_not_claim_handle_messages_twice(lin, clock, monkeypatc
     def look_without_claiming(*, now, lane, limit):
         rows = list(OutboxMessage.objects.filter(done_at=None, due_at__lte=now).order_by("id")[:limit])
         time.sleep(0.1)  # long enough for the others to look, however busy the machine is
-        for row in rows:
+        for row in rows:  # one by one: several at once would deadlock, which is another harm
             row.leased_until = now + settings.OUTBOX_LEASE
-        OutboxMessage.objects.filter(pk__in=[row.pk for row in rows]).update(
-            leased_until=now + settings.OUTBOX_LEASE
-        )
+            OutboxMessage.objects.filter(pk=row.pk).update(leased_until=row.leased_until)
         return rows
 
     monkeypatch.setattr(outbox, "_claim", look_without_claiming)
