@@ -97,11 +97,19 @@ def taken(phase_id: int, buyer_id: int) -> int:
     return row[0] if row else 0
 
 
+# Locked by phase and buyer, as a batch of the rush takes them, so that the two never wait for each other in a circle.
 GIVE_BACK = """
-UPDATE ticketing_allowance allowance SET taken = allowance.taken - gone.quantity
-  FROM (SELECT phase_id, buyer_id, sum(quantity) AS quantity FROM ticketing_order WHERE id = ANY(%s)
-         GROUP BY phase_id, buyer_id) gone
- WHERE allowance.phase_id = gone.phase_id AND allowance.buyer_id = gone.buyer_id
+WITH gone AS (
+  SELECT phase_id, buyer_id, sum(quantity) AS quantity FROM ticketing_order WHERE id = ANY(%s)
+   GROUP BY phase_id, buyer_id
+), mine AS (
+  SELECT allowance.id, gone.quantity
+    FROM ticketing_allowance allowance
+    JOIN gone ON gone.phase_id = allowance.phase_id AND gone.buyer_id = allowance.buyer_id
+   ORDER BY allowance.phase_id, allowance.buyer_id FOR NO KEY UPDATE OF allowance
+)
+UPDATE ticketing_allowance allowance SET taken = allowance.taken - mine.quantity
+  FROM mine WHERE allowance.id = mine.id
 """
 
 
