@@ -19,6 +19,7 @@ import redis
 
 from operations import processes
 from operations.devservices import places, urls, wheels
+from tests.ordinary import python_for_anybody
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
@@ -312,9 +313,7 @@ def test_an_ordinary_user_runs_his_own(machines):
         code = copy_of_the_code(home / "checkout")
         subprocess.run(["chmod", "-R", "a+rX", str(home)], check=True)
         os.chown(home, NOBODY, NOBODY)
-        machines.append(
-            Machine(home / "dev", python=os.path.realpath(sys.executable), code=code, user=NOBODY)
-        )
+        machines.append(Machine(home / "dev", python=python_for_anybody(), code=code, user=NOBODY))
         report = machines[0].up()
         assert processes.find(report["postgres"]["pid"]) is not None
         assert os.stat(home / "dev" / "postgres" / "data").st_uid == NOBODY
