@@ -1,4 +1,4 @@
-"""Tests that root runs as an ordinary user: which interpreter and which folders can that user reach?"""
+"""Tests that root runs as an ordinary user: can that user reach the interpreter, its packages and this checkout?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-SYSTEM_PYTHON = "/usr/bin/python3"
+import pytest
 
 
 def reachable(path: str | Path) -> bool:
@@ -17,11 +17,16 @@ def reachable(path: str | Path) -> bool:
 
 
 def python_for_anybody() -> str:
-    """This interpreter, or the system's where this one lies in somebody's home."""
+    """This interpreter; skips where it lies in somebody's home (`scripts/venv` avoids that where it can)."""
     here = os.path.realpath(sys.executable)
-    return here if reachable(here) else SYSTEM_PYTHON
+    if not reachable(here):
+        pytest.skip(f"an ordinary user may not run {here}: make .venv with the system's python3")
+    return here
 
 
-def packages() -> str:
-    """Where this environment's packages are."""
-    return sysconfig.get_paths()["purelib"]
+def packages_for_anybody() -> str:
+    """Where this environment's packages are; skips where an ordinary user may not look."""
+    found = sysconfig.get_paths()["purelib"]
+    if not reachable(found):
+        pytest.skip("the checkout lies where an ordinary user may not look")
+    return found
