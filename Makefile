@@ -57,7 +57,8 @@ unit: venv services-up ## Tests without the running stack
 	$(BIN)/python -m pytest -m "not ($(MARKED))"
 
 marked: venv services-up ## Tests with the whole stack, a browser, peers and kills
-	$(BIN)/python -m pytest -m "$(MARKED)"
+	$(BIN)/python -m pytest -m "($(MARKED)) and not browser"
+	$(BIN)/python -m pytest -m browser
 
 bench: venv services-up ## Measure; ONLY=name for one figure
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
