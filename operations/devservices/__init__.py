@@ -8,7 +8,7 @@ See docs/devservices.md.
 
 from operations.devservices.launch import NotStarted
 from operations.devservices.places import Paths, Unsafe, paths
-from operations.devservices.services import (
+from operations.devservices.together import (
     LockTimeout,
     create_database,
     down,

@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from operations import processes
-from operations.devservices import launch, places, services, wheels
+from operations.devservices import launch, places, together, wheels
 
-ACTIONS: dict[str, Callable[[], services.Report]] = {
-    "up": services.up,
-    "down": services.down,
-    "status": services.status,
-    "reset": services.reset,
+ACTIONS: dict[str, Callable[[], together.Report]] = {
+    "up": together.up,
+    "down": together.down,
+    "status": together.status,
+    "reset": together.reset,
 }
 EXPECTED_ERRORS = (
     launch.NotStarted,
     places.Unsafe,
     processes.StillRunning,
-    services.LockTimeout,
+    together.LockTimeout,
     wheels.MissingServer,
 )
 
