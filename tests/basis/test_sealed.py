@@ -24,7 +24,7 @@ def test_any_text_survives(text):
 
 def test_every_single_changed_character_is_noticed():
     token = sealed.seal("lin@example.com")
-    for position in range(len(token) - 2):  # the last character may carry unused bits of base64
+    for position in range(len(token.rstrip("=")) - 1):  # the last character may carry unused bits of base64
         changed = token[:position] + ("A" if token[position] != "A" else "B") + token[position + 1 :]
         with pytest.raises(sealed.Unsealable):
             sealed.open_sealed(changed)
