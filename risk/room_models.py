@@ -6,6 +6,7 @@ The room's hot state (who has which number) lives in the fast store and in the b
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.db import models
@@ -13,6 +14,8 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from risk import draw
+
+DRAWN_BY = "open"  # the action that draws, the first time in a generation
 
 
 class RoomState(models.TextChoices):
@@ -79,6 +82,12 @@ class Room(models.Model):
     def revealed_seed(self) -> str:
         """The seed once the draw is over; before, nobody is shown it."""
         return self.seed if self.drawn is not None else ""
+
+    @property
+    def opened_at(self) -> datetime:
+        """When this generation was really drawn, which staff may do earlier or later than announced; else the plan."""
+        drawn = self.events.filter(action=DRAWN_BY, facts__has_key="drawn").order_by("-at").first()
+        return drawn.at if drawn is not None and self.drawn is not None else self.opens_at
 
 
 class RoomEvent(models.Model):

@@ -15,7 +15,7 @@ from django.db import transaction
 
 from basis import events, fast
 from risk import draw, waiting_room
-from risk.room_models import Room, RoomEvent, RoomState
+from risk.room_models import DRAWN_BY, Room, RoomEvent, RoomState
 
 log = events.get_logger(__name__)
 
@@ -62,7 +62,7 @@ def open_room(*, show: str, actor: str, now: datetime) -> Room:
             room.drawn = waiting_room.open_draw(room)
             facts |= {"drawn": room.drawn, "seed": room.seed}
         room.state = RoomState.OPEN
-        _record(room, "open", actor, now, facts)
+        _record(room, DRAWN_BY, actor, now, facts)
     _put(room)
     return room
 

@@ -11,9 +11,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from risk import draw, steering, waiting_room
+from risk import draw, pacing, steering, waiting_room
 from risk.room_models import Room, RoomState
-from ticketing.models import Show
+from ticketing import orders
+from ticketing.models import PriceTier, Show
 from ticketing.pace import stock_of
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +37,41 @@ def test_the_pacer_draws_at_the_opening_and_lets_people_in(room: Room) -> None:
     assert (room.state, room.drawn) == (RoomState.OPEN, 30)
     assert 1 <= room.serving_seen <= 30
     assert room.issued_safe >= 1030
+
+
+@pytest.mark.parametrize("announced_in_s", [1800, -1800])
+def test_whoever_has_ordered_is_no_longer_inside(
+    show: Show, buyer: Any, clock: Any, announced_in_s: int
+) -> None:
+    """Opened by staff before or after the time that was announced: orders make room for those who still wait."""
+    waiting_room._epochs.clear()
+    tier = PriceTier.objects.get(show=show, code="UPPER")
+    buyers = [buyer(f"fan{i}") for i in range(12)]
+    orders.place_order(buyer=buyers[0], client_key="before", tier_id=tier.pk, quantity=1, now=clock())
+    Room.objects.create(
+        show=show.code, opens_at=clock() + timedelta(seconds=announced_in_s), max_inside=4, pace_min=100
+    )
+    room = steering.open_room(show=show.code, actor="ops", now=clock())
+    for one in buyers:
+        waiting_room.join(show=show.code, buyer_id=one.pk, now=clock())
+    assert let_in(room, clock) == 4
+    for turn in (4, 8):
+        for one in buyers[turn - 4 : turn]:
+            assert waiting_room.poll(show=show.code, buyer_id=one.pk, now=clock()).status == "admitted"
+            assert let_in(room, clock) == turn  # they came, and have not ordered
+        for one in buyers[turn - 4 : turn]:
+            orders.place_order(buyer=one, client_key="in", tier_id=tier.pk, quantity=1, now=clock())
+        assert let_in(room, clock) == turn + 4
+    assert stock_of(room).orders == 8  # the one from before the opening is not among them
+
+
+def let_in(room: Room, clock: Any) -> int:
+    """Pace for two seconds; the place up to which people are let in."""
+    for _ in range(8):
+        clock.advance(milliseconds=249)
+        pacing.step(show=room.show, stock=stock_of(room), now=clock())
+    room.refresh_from_db()
+    return room.serving_seen
 
 
 def test_anybody_can_check_the_draw(room: Room) -> None:
