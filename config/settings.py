@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "risk",
     "payments",
     "ticketing",
+    "desk",
     "operations",
 ]
 
@@ -242,6 +243,8 @@ IDEMPOTENCY_KEEP = timedelta(hours=env.integer("IDEMPOTENCY_KEEP_HOURS", default
 SANDBOX_URL = "" if PRODUCTION else env.text("KAIPIAO_SANDBOX_URL", "http://127.0.0.1:8900").rstrip("/")
 CHANNEL_KEYS_DIR = Path(env.text("KAIPIAO_CHANNEL_KEYS_DIR") or devservices.paths().state / "channels")
 CHANNEL_TIMEOUT_S = env.number("CHANNEL_TIMEOUT_S", default=5.0, low=0.2, high=30)
+# The channels' statements as they came; nothing of it is ever served by a web server.
+STATEMENTS_DIR = Path(env.text("KAIPIAO_STATEMENTS_DIR") or devservices.paths().state / "statements")
 ALIPAY = {
     "gateway_url": env.text("ALIPAY_GATEWAY_URL", "https://openapi.alipay.com/gateway.do"),
     "app_id": env.text("ALIPAY_APP_ID"),

@@ -260,3 +260,6 @@ class OutboxMessage(models.Model):
 
 # Entry to bounded channels keeps its tables in a module of its own.
 from payments.entry_models import ChannelSetting, ChannelTurn  # noqa: E402, F401
+
+# So do the channels' statements.
+from payments.statement_models import Statement, StatementLine  # noqa: E402, F401
