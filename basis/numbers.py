@@ -14,7 +14,7 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 TIME_DIGITS = 9
 CHANCE_DIGITS = 10
 
-ORDER, PAYMENT, REFUND, TICKET, TOPUP = "K", "P", "R", "T", "W"
+ORDER, PAYMENT, REFUND, TICKET, TOPUP, CASE = "K", "P", "R", "T", "W", "C"
 
 
 def new_number(kind: str, now: datetime) -> str:

@@ -13,7 +13,7 @@ from django.db import models
 from basis import events
 from basis.staff import LookOnlyAdmin
 
-OURS = ("basis", "accounts", "wallet", "risk", "payments", "ticketing", "operations")
+OURS = ("basis", "accounts", "wallet", "risk", "payments", "ticketing", "desk", "operations")
 COLUMNS = 7
 HIDDEN = (models.BinaryField, models.JSONField, models.TextField)
 

@@ -16,7 +16,7 @@ from django.db.models import ForeignKey, Model
 
 from operations.doctor.findings import Finding, failure, well
 
-OURS = ("basis", "accounts", "wallet", "risk", "payments", "ticketing", "operations")
+OURS = ("basis", "accounts", "wallet", "risk", "payments", "ticketing", "desk", "operations")
 
 TRIGGERS = re.compile(r"\b(CREATE|DROP)\s+(?:OR REPLACE\s+)?TRIGGER\s+(?:IF EXISTS\s+)?(\w+)", re.IGNORECASE)
 CONSTRAINTS = re.compile(r"\b(ADD|DROP)\s+CONSTRAINT\s+(?:IF EXISTS\s+)?(\w+)", re.IGNORECASE)
