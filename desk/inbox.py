@@ -1,0 +1,192 @@
+"""
+The inbox: the cases that wait for somebody, by what the staff look for, the most urgent first.
+
+A page costs the same with a thousand cases as with a hundred thousand: every order that it offers by default is an
+index of the cases that are open, and the sums over all of them are taken at most every `SUMMED_FOR_S` seconds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.cache import cache
+from django.db.models import Count, Min, Q, QuerySet, Sum
+
+from desk.models import ACTIVE_STATES, INBOX_STATES, Case, CaseState
+
+PAGE = 50
+SUMMED_FOR_S = 10
+SUMMARY_KEY = "desk:inbox:summary"
+
+MINE, NOBODYS = "me", "none"
+WAITING, APPROVAL, WATCHED, CLOSED = "", "approval", "acted", "closed"
+STATES: Mapping[str, tuple[str, ...]] = {
+    WAITING: INBOX_STATES,
+    APPROVAL: (CaseState.APPROVAL,),
+    WATCHED: (CaseState.ACTED,),
+    CLOSED: (CaseState.RESOLVED, CaseState.GONE, CaseState.EXPLAINED),
+}
+URGENT = ""
+ORDERS: Mapping[str, tuple[str, ...]] = {
+    URGENT: ("-weight", "id"),
+    "due": ("due_at", "id"),
+    "oldest": ("since", "id"),
+    "money": ("-amount_minor", "id"),
+    "newest": ("-id",),
+}
+# The age limit is near when this share of the time between the cause and the limit is left.
+NEAR_SHARE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What somebody looks for. Empty: no matter. `owner` is `me`, `none` or a key; `text` is a number of anything."""
+
+    kind: str = ""
+    queue: str = ""
+    channel: str = ""
+    owner: str = ""
+    state: str = WAITING
+    late: str = ""
+    order: str = URGENT
+    text: str = ""
+
+    @classmethod
+    def read(cls, sent: Mapping[str, str]) -> Filters:
+        """The filters of a query string or a saved view; what is not known is as if it were not there."""
+        known = {one.name: str(sent.get(one.name, ""))[:96].strip() for one in fields(cls)}
+        if known["state"] not in STATES:
+            known["state"] = WAITING
+        if known["order"] not in ORDERS:
+            known["order"] = URGENT
+        if not known["owner"].isdigit() and known["owner"] not in (MINE, NOBODYS):
+            known["owner"] = ""
+        known["late"] = "1" if known["late"] else ""
+        return cls(**known)
+
+    def query(self, **changed: str) -> dict[str, str]:
+        """What an address carries to say the same."""
+        return {name: value for name, value in (asdict(self) | changed).items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Sums over all cases that wait. `at_risk` is by currency; the counts are by what they are named after."""
+
+    count: int = 0
+    late: int = 0
+    unowned: int = 0
+    oldest: datetime | None = None
+    at_risk: Mapping[str, int] = field(default_factory=dict)
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    queues: Mapping[str, int] = field(default_factory=dict)
+    channels: Mapping[str, int] = field(default_factory=dict)
+
+
+def matching(filters: Filters, *, viewer_id: int, now: datetime) -> QuerySet[Case]:
+    """The cases that `filters` let through, in their order."""
+    found = Case.objects.filter(state__in=STATES[filters.state])
+    for name in ("kind", "queue", "channel"):
+        if value := getattr(filters, name):
+            found = found.filter(**{name: value})
+    if filters.owner == NOBODYS:
+        found = found.filter(owner=None)
+    elif filters.owner:
+        found = found.filter(owner_id=viewer_id if filters.owner == MINE else int(filters.owner))
+    if filters.late:
+        found = found.filter(due_at__lt=now)
+    if filters.text:
+        found = found.filter(_named(filters.text))
+    return found.select_related("owner").order_by(*ORDERS[filters.order])
+
+
+def _named(text: str) -> Q:
+    number = text.upper()
+    return (
+        Q(number=number)
+        | Q(purchase_number=number)
+        | Q(payment_number=number)
+        | Q(subject__in={text, number})
+    )
+
+
+def page_of(found: QuerySet[Case], *, page: int) -> tuple[list[Case], bool]:
+    """One page of cases, counted from 1, and whether there are more: nothing is counted to the end."""
+    start = (page - 1) * PAGE
+    rows = list(found[start : start + PAGE + 1])
+    return rows[:PAGE], len(rows) > PAGE
+
+
+def summary(*, now: datetime) -> Summary:
+    """The sums, at most `SUMMED_FOR_S` old."""
+    known = cache.get(SUMMARY_KEY)
+    if known is None:
+        known = take_summary(now=now)
+        cache.set(SUMMARY_KEY, known, SUMMED_FOR_S)
+    return known
+
+
+def forget_summary() -> None:
+    """Whoever has just moved a case wants to see it in the sums."""
+    cache.delete(SUMMARY_KEY)
+
+
+def take_summary(*, now: datetime) -> Summary:
+    """The sums as they are, in one query."""
+    groups = (
+        Case.objects.filter(state__in=INBOX_STATES)
+        .order_by()
+        .values("kind", "queue", "channel", "currency")
+        .annotate(
+            cases=Count("pk"),
+            money=Sum("amount_minor"),
+            oldest=Min("since"),
+            late=Count("pk", filter=Q(due_at__lt=now)),
+            unowned=Count("pk", filter=Q(owner=None)),
+        )
+    )
+    return _summed(list(groups))
+
+
+def _summed(groups: Iterable[Mapping[str, Any]]) -> Summary:
+    money: Counter[str] = Counter()
+    by: dict[str, Counter[str]] = {"kind": Counter(), "queue": Counter(), "channel": Counter()}
+    for group in groups:
+        money[group["currency"]] += group["money"]
+        for name, counter in by.items():
+            counter[group[name]] += group["cases"]
+    return Summary(
+        count=sum(group["cases"] for group in groups),
+        late=sum(group["late"] for group in groups),
+        unowned=sum(group["unowned"] for group in groups),
+        oldest=min((group["oldest"] for group in groups), default=None),
+        at_risk={currency: minor for currency, minor in money.items() if minor},
+        kinds=dict(by["kind"]),
+        queues=dict(by["queue"]),
+        channels=dict(by["channel"]),
+    )
+
+
+def related(case: Case, *, limit: int = 8) -> list[Case]:
+    """Other cases about the same payment or purchase, those that are open first."""
+    same = Q(subject=case.subject)
+    if case.payment_number:
+        same |= Q(payment_number=case.payment_number)
+    if case.purchase_number:
+        same |= Q(purchase_number=case.purchase_number)
+    found = Case.objects.filter(same).exclude(pk=case.pk).select_related("owner").order_by("-id")[:limit]
+    return sorted(found, key=lambda other: other.state not in ACTIVE_STATES)
+
+
+def urgency(case: Case, *, now: datetime) -> str:
+    """`late` past the age limit, `soon` when a quarter of it is left, else `fine`; a closed case is `done`."""
+    if not case.active:
+        return "done"
+    if now >= case.due_at:
+        return "late"
+    left: timedelta = case.due_at - now
+    return "soon" if left <= (case.due_at - case.since) * NEAR_SHARE else "fine"
