@@ -69,6 +69,12 @@ class Payment(models.Model):
             models.Index(
                 fields=["created_at"], name="payments_payment_live", condition=Q(state__in=LIVE_STATES)
             ),
+            # A day's successes of one channel, for its statement.
+            models.Index(
+                fields=["channel", "paid_at"],
+                name="payments_payment_paid",
+                condition=Q(state=PaymentState.SUCCEEDED),
+            ),
         ]
         constraints = [
             models.CheckConstraint(name="payments_payment_amount_positive", condition=Q(amount_minor__gt=0)),
@@ -162,6 +168,13 @@ class Refund(models.Model):
     class Meta:
         verbose_name = _("refund")
         verbose_name_plural = _("refunds")
+        indexes = [
+            models.Index(
+                fields=["refunded_at"],
+                name="payments_refund_done",
+                condition=Q(state=RefundState.SUCCEEDED),
+            ),
+        ]
         constraints = [
             models.CheckConstraint(name="payments_refund_amount_positive", condition=Q(amount_minor__gt=0)),
             models.CheckConstraint(
@@ -263,3 +276,6 @@ from payments.entry_models import ChannelSetting, ChannelTurn  # noqa: E402, F40
 
 # So do the channels' statements.
 from payments.statement_models import Statement, StatementLine  # noqa: E402, F401
+
+# And what comparing them with our books leaves behind.
+from payments.reconcile_models import Discrepancy, ReconcileRun, Settlement  # noqa: E402, F401

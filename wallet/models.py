@@ -28,6 +28,8 @@ class AccountKind(models.TextChoices):
     SUSPENSE = "suspense", _("suspense")
     PROMOTION = "promotion", _("promotion")
     OPENING = "opening", _("opening balances")
+    BANK = "bank", _("our bank account")
+    CHANNEL_FEE = "channel_fee", _("fees kept by channels")
 
 
 # Accounts with a floor store a balance, so that it can be checked in one statement. The others are hot: every sale
