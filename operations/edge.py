@@ -20,7 +20,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from operations import processes
@@ -161,6 +161,17 @@ def start(edge: Edge) -> None:
             stop(edge.state)
             raise EdgeError(f"the edge does not answer at {edge.url}; see {edge.state / 'error.log'}")
         time.sleep(0.02)
+
+
+def become(edge: Edge) -> NoReturn:
+    """
+    Render, and be this very process from now on, for a supervisor that starts again what ends.
+
+    :raises EdgeError: see `render`
+    """
+    render(edge)
+    command = _command(edge, "-g", "daemon off;")
+    os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 
 def reload(edge: Edge) -> None:
@@ -337,18 +348,15 @@ def _write(path: Path, text: str, *, secret: bool = False) -> None:
         file.write(text)
 
 
+def _command(edge: Edge, *more: str) -> list[str]:
+    place = ["-p", str(edge.state), "-e", str(edge.state / "error.log"), "-c", str(edge.conf)]
+    return [str(binary()), *place, *more]
+
+
 def _nginx(edge: Edge, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        str(binary()),
-        "-p",
-        str(edge.state),
-        "-e",
-        str(edge.state / "error.log"),
-        "-c",
-        str(edge.conf),
-        *more,
-    ]
-    return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        _command(edge, *more), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
 
 
 def _answers(edge: Edge) -> bool:
@@ -381,7 +389,7 @@ def _do(asked: argparse.Namespace) -> int:
         print("runs" if running(state) else "does not run")
         return 0 if running(state) else 1
     edge = _edge(asked, state)
-    {"render": render, "start": start, "reload": reload}[asked.action](edge)
+    {"render": render, "start": start, "run": become, "reload": reload}[asked.action](edge)
     print(edge.conf if asked.action == "render" else edge.url)
     return 0
 
@@ -412,7 +420,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/edge", description="The nginx edge, on its own or beside another."
     )
-    parser.add_argument("action", choices=["render", "start", "reload", "stop", "status"])
+    parser.add_argument("action", choices=["render", "start", "run", "reload", "stop", "status"])
     parser.add_argument("--state", type=Path, required=True, help="directory for everything that it writes")
     parser.add_argument("--listen", default="8080", help="port, or address:port (8080)")
     parser.add_argument("--upstream", default="127.0.0.1:8000", help="granian (127.0.0.1:8000)")

@@ -149,6 +149,8 @@ def own_stack() -> Stack:
         fresh=True,
         state_dir=devservices.paths().state / STATE,
         sandbox_time_factor=pace.SANDBOX_TIME_FACTOR,
+        # Somebody who looks around afterwards may open a waiting room.
+        extras=("drain", "pace"),
     )
 
 

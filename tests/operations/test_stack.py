@@ -13,12 +13,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.management import CommandError, call_command
 
-from operations import devservices, leash, processes
+from operations import devservices, edge, leash, processes
 from operations.stack import Stack, StackError, remembered_ports, running_stack
+from tests.needs import needed
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PROGRAMS = ("sandbox", "web", "worker", "beat")
+EXTRAS = ("drain", "pace", "edge", "pages")
+PROGRAMS = ("sandbox", "web", "worker", "beat", *EXTRAS)
 DATABASE = "kaipiao_stack_test"
 REDIS_DB = 7
 
@@ -133,11 +136,22 @@ def test_emptying_needs_a_name():
         Stack(fresh=True)
 
 
+def test_a_program_that_nobody_knows_is_refused():
+    with pytest.raises(ValueError, match="no such program: drian"):
+        Stack(extras=("drian",))
+    with pytest.raises(CommandError, match="not drian"):
+        call_command("stack", "run", extras="drian")
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory) -> Iterator[Stack]:
+    if edge.missing():
+        needed(" ".join(edge.missing()), "the stack is tested with its edge")
     state_dir = tmp_path_factory.mktemp("stack")
     try:
-        with Stack(database=DATABASE, redis_db=REDIS_DB, fresh=True, state_dir=state_dir) as running:
+        with Stack(
+            database=DATABASE, redis_db=REDIS_DB, fresh=True, state_dir=state_dir, extras=EXTRAS
+        ) as running:
             yield running
     finally:
         devservices.drop_database(DATABASE)
@@ -161,6 +175,9 @@ def test_everything_runs_and_others_find_it(stack):
     assert all(program.process().is_alive() for program in info.programs.values())
     assert info.environment()["DATABASE_URL"] == devservices.database_url(DATABASE)
     assert get(stack.url, "/livez") == 200
+    assert get(stack.url, "/edge/livez") == 200
+    assert get(info.web_url, "/edge/livez") == 404
+    assert info.environment()["KAIPIAO_PUBLIC_URL"] == stack.url
 
 
 @pytest.mark.stack

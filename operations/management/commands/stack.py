@@ -22,13 +22,27 @@ class Command(BaseCommand):
         parser.add_argument("--database", help="another database than the product's own; made if missing")
         parser.add_argument("--redis-db", type=int, help="another numbered Redis database")
         parser.add_argument(
+            "--with",
+            dest="extras",
+            default="possible",
+            help=f"of {', '.join(stack.EXTRAS)}, with commas; none; or possible: those that this machine can run"
+            " (default: %(default)s)",
+        )
+        parser.add_argument(
             "--state-dir", type=Path, help="where keys, books, ports and logs live; one stack each"
         )
 
     def handle(self, *, action: str, state_dir: Path | None, as_json: bool, **options: Any) -> None:
         try:
             if action == "run":
-                self._run(state_dir=state_dir, database=options["database"], redis_db=options["redis_db"])
+                self._run(
+                    stack.Stack(
+                        state_dir=state_dir,
+                        database=options["database"],
+                        redis_db=options["redis_db"],
+                        extras=_extras(options["extras"]),
+                    )
+                )
             elif action == "stop":
                 stopped = stack.stop_running(state_dir=state_dir)
                 self.stdout.write("stopped" if stopped else "no stack runs")
@@ -37,11 +51,11 @@ class Command(BaseCommand):
         except (stack.StackError, processes.StillRunning, *EXPECTED_ERRORS) as error:
             raise CommandError(str(error)) from error
 
-    def _run(self, *, state_dir: Path | None, database: str | None, redis_db: int | None) -> None:
+    def _run(self, made: stack.Stack) -> None:
         asked_to_end = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: asked_to_end.set())
-        with stack.Stack(state_dir=state_dir, database=database, redis_db=redis_db) as running:
+        with made as running:
             self._status(running.info(), as_json=False)
             self.stdout.write("Ctrl-C ends it.")
             self.stdout.flush()
@@ -60,3 +74,13 @@ class Command(BaseCommand):
                 )
         if info is None:
             raise SystemExit(1)
+
+
+def _extras(text: str) -> tuple[str, ...]:
+    if text == "possible":
+        return stack.possible_extras()
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    names = () if names == ("none",) else names
+    if unknown := sorted(set(names) - set(stack.EXTRAS)):
+        raise CommandError(f"--with knows {', '.join(stack.EXTRAS)}, not {', '.join(unknown)}")
+    return names

@@ -28,6 +28,9 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="one step, then end")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not options["once"]:
+            self.stdout.write("Pacing")
+            self.stdout.flush()
         self.counted: dict[int, tuple[float, pacing.Stock | None]] = {}
         while True:
             began = time.monotonic()

@@ -26,6 +26,9 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["every"]:
+            self.stdout.write(f"Rendering to {options['to']}")
+            self.stdout.flush()
         while True:
             try:
                 done = prerender.render_all(options["to"], now=timezone.now())
