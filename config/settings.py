@@ -302,7 +302,7 @@ SPECTACULAR_SETTINGS = {
         "SeatState": ["free", "taken"],
         "CashierKind": ["redirect", "qr"],
         "PurchaseKind": ["order", "topup"],
-        "ChannelShut": ["busy", "not_answering"],
+        "ChannelShut": ["busy", "not_answering", "stopped"],
     },
 }
 

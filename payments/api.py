@@ -32,7 +32,7 @@ from basis.shapes import (
     money,
     page_of,
 )
-from payments import asking, checkout, entry, listings, settle
+from payments import asking, checkout, entry, listings, settle, stops
 from payments.channels import registry
 from payments.models import ChannelCode, Outcome, Payment, PaymentState, RefundState
 from payments.purchases import NoSuchPurchase
@@ -213,6 +213,9 @@ SHUT_RETRY_S = 5
 SHUT = {
     entry.BUSY: _("Too many are waiting for this channel. Choose another one, or try again in a moment."),
     entry.BROKEN: _("This channel does not answer just now. Choose another one, or try again in a moment."),
+    stops.STOPPED: _(
+        "This is stopped for now. Nothing was taken. Choose another channel, or try again later."
+    ),
 }
 UNPAYABLE = {
     "paid": _("It is paid already."),
@@ -322,10 +325,10 @@ def _asked(payment: Payment, *, now: datetime) -> Payment:
 # -- payment tokens
 # -------------------------------------------------------------------------------------------------
 class UnavailableSerializer(serializers.Serializer[Any]):
-    """`busy`: too many wait for it; `not_answering`: its calls fail."""
+    """`busy`: too many wait for it; `not_answering`: its calls fail; `stopped`: by staff, for now."""
 
     channel = serializers.ChoiceField(choices=ChannelCode.choices)
-    reason = serializers.ChoiceField(choices=[entry.BUSY, entry.BROKEN])
+    reason = serializers.ChoiceField(choices=[entry.BUSY, entry.BROKEN, stops.STOPPED])
 
 
 class OfferSerializer(serializers.Serializer[Any]):

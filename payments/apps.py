@@ -7,8 +7,10 @@ class PaymentsConfig(AppConfig):
     verbose_name = _("Payments")
 
     def ready(self) -> None:
-        from payments import asking, notify, outbox, purchases, refunds, tasks  # noqa: F401  (handlers register)
+        from payments import asking, notify, outbox, purchases, refunds, stops, tasks  # noqa: F401  (handlers register)
         from payments.topup import TopUpHandler
+        from risk import switches
 
         purchases.register("topup", TopUpHandler())
         outbox.on_nudge(tasks.nudge)
+        switches.targets_from(switches.CHANNEL, stops.channels)

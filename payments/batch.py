@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import connection
 
 from basis import numbers
-from payments import money
+from payments import money, stops
 from payments.models import LIVE_STATES, ChannelCode, Outcome, Payment
 from payments.purchases import Quote
 from risk import payment_tokens
@@ -38,7 +38,7 @@ class Pressed:
     """
     What became of a press. `state`: `paid` or `failed` with the payment's number, or `refused` without one. `reason`
     is the failed payment's refusal, or why there is none: `no_such_purchase`, `payment_in_progress`, `not_payable`,
-    `token_<why>`.
+    `channel_stopped`, `token_<why>`.
     """
 
     state: str
@@ -137,6 +137,8 @@ def _judge(press: Press, purchase: object | None, look: _Look) -> _Try | Pressed
         return Pressed("paid", look.won[press.number])
     if press.number in look.busy:
         return Pressed("refused", reason="payment_in_progress")
+    if stops.refusal(look.kind, ChannelCode.WALLET):
+        return Pressed("refused", reason="channel_stopped")
     try:
         nonce = payment_tokens.check(
             press.token,

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import transaction
 
 from basis import numbers
-from payments import asking, entry, money, settle
+from payments import asking, entry, money, settle, stops
 from payments.channels import registry
 from payments.channels.port import Declined, OpenResult, Paid, Started, Trade, Unknown
 from payments.models import LIVE_STATES, PAYMENT_LIFECYCLE, ChannelCode, Outcome, Payment, PaymentState
@@ -41,7 +41,7 @@ class NotPayable(Exception):
 class ChannelNotOffered(Exception):
     """
     The channel is not configured, switched off, or not allowed for this purchase; or, with a `reason`, just now
-    `busy` or `not_answering` (payments.entry).
+    `busy` or `not_answering` (payments.entry), or `stopped` by staff (payments.stops).
     """
 
     def __init__(self, channel: str, reason: str = "") -> None:
@@ -65,7 +65,8 @@ class Offer:
     token: str
     channels: list[str]
     payment: Payment | None
-    greyed: dict[str, str]  # those of the channels that take nobody new now, and why (payments.entry)
+    # Those of the channels that take nobody new now, and why (payments.entry, payments.stops).
+    greyed: dict[str, str]
 
 
 def offer(*, kind: str, number: str, buyer_id: int, now: datetime) -> Offer:
@@ -80,7 +81,7 @@ def offer(*, kind: str, number: str, buyer_id: int, now: datetime) -> Offer:
     if not quote.refusal:
         token = payment_tokens.issue(_claim(kind, number, quote, serial=len(tries)), now=now)
     channels = offered(kind)
-    greyed = entry.refusals(channels, now=now) if token else {}
+    greyed = (entry.refusals(channels, now=now) | stops.refusals(kind, channels)) if token else {}
     return Offer(quote, token, channels, _to_resume(tries), greyed)
 
 
@@ -118,7 +119,7 @@ def pay(
     current = _wanted(kind, number)
     if current is not None and current.channel == channel:
         return _repeat(current, channel, return_url, now=now)
-    shut = entry.refusal(
+    shut = stops.refusal(kind, channel) or entry.refusal(
         channel, buyer_id=buyer_id, amount_minor=quote.amount_minor, currency=quote.currency, now=now
     )
     if shut:

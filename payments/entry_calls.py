@@ -13,6 +13,7 @@ from payments import checkout, entry, entry_pace
 from payments.entry_models import ChannelTurn
 from payments.entry_pace import Slot
 from payments.models import Payment
+from risk import switches
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ def run(
     channel: str, *, clock: Callable[[], datetime], sleep: Callable[[float], None], until: datetime
 ) -> int:
     """Work the channel's queue off until it is empty or the time is over; how many calls were made."""
+    if switches.stopped(switches.CHANNEL, channel):
+        return 0  # they wait on, may choose another channel, and are closed unpaid when their time is over
     setting = entry.setting_of(channel)
     if setting is None:
         return _open_all(channel, clock)

@@ -268,3 +268,4 @@ class Judgement(models.Model):
 # Other parts of risk keep their tables in modules of their own.
 from risk.load_models import ThresholdEstimate, ThresholdSetting  # noqa: E402, F401
 from risk.room_models import Room, RoomEvent  # noqa: E402, F401
+from risk.switch_models import KillSwitch, SwitchEvent  # noqa: E402, F401

@@ -18,6 +18,7 @@ from risk import lists, rules
 from risk.features import Need
 from risk.models import (
     GateSetting,
+    KillSwitch,
     LimitSetting,
     ListEntry,
     PolicyVersion,
@@ -52,6 +53,16 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """Something that staff have stopped (risk.switches), and what buyers are told of it; empty: our own words."""
+
+    kind: str
+    target: str
+    said_zh: str = ""
+    said_en: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     version: int
     rules: tuple[RuleInForce, ...] = ()
@@ -59,6 +70,7 @@ class Policy:
     limits: tuple[LimitSetting, ...] = ()
     thresholds: Mapping[str, Threshold] = field(default_factory=dict)
     measured: frozenset[str] = frozenset()  # groups with a setting, whether it is on or not
+    stops: Mapping[tuple[str, str], Stop] = field(default_factory=dict)  # by kind and target
     challenge_at: int = 50
     deny_at: int = 100
     difficulty: int = 15
@@ -134,6 +146,10 @@ def read(version: int = 0) -> Policy:
         limits=tuple(LimitSetting.objects.filter(is_on=True).order_by("pk")),
         thresholds={row.group: threshold_of(row) for row in loads if row.is_on},
         measured=frozenset(row.group for row in loads),
+        stops={
+            (row.kind, row.target): Stop(row.kind, row.target, row.said_zh, row.said_en)
+            for row in KillSwitch.objects.filter(is_stopped=True)
+        },
         challenge_at=gate.challenge_at,
         deny_at=gate.deny_at,
         difficulty=gate.difficulty,

@@ -44,6 +44,7 @@ RETRY_AFTER_MAX_S = 3600
 define("no_such_tier", status=404, title=_("The show has no such price tier"))
 define("bad_quantity", status=400, title=_("An order cannot have this many seats"))
 define("not_on_sale", status=409, title=_("The show is not on sale now"))
+define("sale_stopped", status=503, title=_("The sale is stopped for now"), retryable=True)
 define("not_eligible", status=403, title=_("This sale is not open to you"))
 define("limit_reached", status=409, title=_("You have as many seats as one buyer may"))
 define("sold_out", status=409, title=_("Too few seats are left"))
@@ -138,7 +139,7 @@ class OrdersView(APIView):
             201: OrderSerializer,
             **problem_responses(
                 *(*KEYED, *SIGNED_IN, "bad_quantity", "not_eligible", "no_such_tier", "not_on_sale"),
-                *("limit_reached", "sold_out", "seats_taken", *GATED),
+                *("limit_reached", "sold_out", "seats_taken", "sale_stopped", *GATED),
             ),
         },
     )
@@ -175,11 +176,13 @@ REFUSALS = (
     orders.BadQuantity,
     orders.KeyReused,
     phases.NotOnSale,
+    phases.SaleStopped,
     phases.NotEligible,
     phases.LimitReached,
     seats.SoldOut,
     seats.SeatsTaken,
 )
+STOPPED_RETRY_S = 30
 
 
 def refusal(error: Exception, *, now: datetime) -> Problem:
@@ -198,6 +201,8 @@ def refusal(error: Exception, *, now: datetime) -> Problem:
             )
         case phases.NotOnSale():
             return _not_on_sale(error, now)
+        case phases.SaleStopped():
+            return sale_stopped()
         case phases.NotEligible():
             return Problem(
                 code="not_eligible", detail=_("Wait for the sale that is open to everyone."), rule=error.rule
@@ -218,6 +223,16 @@ def _bad_quantity() -> Problem:
     detail = _("An order is for 1 to %(most)d seats.") % {"most": most}
     fault = {"pointer": "/quantity", "code": "bad_quantity", "detail": detail}
     return Problem(code="bad_quantity", detail=detail, errors=[fault], most=most)
+
+
+def sale_stopped() -> Problem:
+    return Problem(
+        code="sale_stopped",
+        detail=_(
+            "Nothing was taken. Orders that hold seats can be paid; the same request may be repeated later."
+        ),
+        retry_after=STOPPED_RETRY_S,
+    )
 
 
 def _not_on_sale(error: phases.NotOnSale, now: datetime) -> Problem:

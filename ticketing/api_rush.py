@@ -29,7 +29,7 @@ from basis.shapes import (
     StrictText,
     StrictTruth,
 )
-from risk import signing
+from risk import signing, switches
 from risk.room_models import Room
 from ticketing import api_orders, listings, phases
 from ticketing.models import Show
@@ -124,7 +124,14 @@ class RushOrdersView(APIView):
         responses={
             202: StandingSerializer,
             **problem_responses(
-                *("invalid", "idempotency_key_missing", *SIGNED_IN, "no_such_tier", "pass_needed"),
+                *(
+                    "invalid",
+                    "idempotency_key_missing",
+                    *SIGNED_IN,
+                    "no_such_tier",
+                    "pass_needed",
+                    "sale_stopped",
+                ),
                 *dict.fromkeys(REASONS.values()),
             ),
         },
@@ -155,6 +162,8 @@ class RushOrdersView(APIView):
         except submission.Refused as refusal:
             if refusal.reason == "cold":
                 _check_on_sale(wanted["show"])
+            if switches.stopped(switches.SALE, wanted["show"]):
+                raise api_orders.sale_stopped() from refusal
             raise _problem(refusal) from refusal
         except fast.FastStoreAway as away:
             raise Problem(code="unavailable", retry_after=RETRY_S) from away

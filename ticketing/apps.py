@@ -8,11 +8,12 @@ class TicketingConfig(AppConfig):
 
     def ready(self) -> None:
         from payments import batch, purchases
-        from risk import gate
-        from ticketing import history, orders
+        from risk import gate, switches
+        from ticketing import history, listings, orders
         from ticketing.fulfil import OrderHandler
         from ticketing.fulfil_many import OrderBatchHandler
 
         purchases.register(orders.PURCHASE, OrderHandler())
         gate.history_from(history.of)
         batch.register(orders.PURCHASE, OrderBatchHandler())
+        switches.targets_from(switches.SALE, listings.stoppable_shows)

@@ -14,13 +14,14 @@ from datetime import datetime
 from django.core.cache import cache
 from django.db.models import Count, Q
 
+from risk import switches
 from ticketing.models import PriceTier, SalePhase, Seat, SeatState, Section, Show
 
 FRESH_S = 1
 FREE = Count("pk", filter=Q(state=SeatState.FREE))
 
 Counts = dict[int, tuple[int, int]]
-NONE, COMING, OPEN, OVER = "none", "coming", "open", "over"
+NONE, COMING, OPEN, OVER, STOPPED = "none", "coming", "open", "over", "stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,12 @@ def in_section(show: Show, section: Section) -> list[RowSeats]:
 
 
 def phase_to_show(show: Show, *, now: datetime) -> tuple[SalePhase | None, str]:
-    """The phase that is open, else the next one, else the last one; and which of the three it is."""
+    """The phase that is open, else the next one, else the last one; and which it is, or that staff stopped the sale."""
     phases = list(SalePhase.objects.filter(show=show).order_by("opens_at"))
     for phase in phases:
         if phase.closes_at > now:
+            if switches.stopped(switches.SALE, show.code):
+                return phase, STOPPED
             return phase, OPEN if phase.opens_at <= now else COMING
     return (phases[-1], OVER) if phases else (None, NONE)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from django.db.models import Prefetch, QuerySet, prefetch_related_objects
+from django.utils.translation import gettext as _
 
 from accounts.models import User
 from ticketing.models import (
@@ -35,6 +36,12 @@ def published_show(code: str) -> Show | None:
     """The show with its event, venue, phases and tiers; None if there is none or it is not published."""
     found = Show.objects.filter(code=code, event__published=True).select_related("event__organiser", "venue")
     return found.prefetch_related("phases", "tiers").first()
+
+
+def stoppable_shows() -> list[tuple[str, str]]:
+    """What a sale's kill switch can stop: every show, or one, the newest first."""
+    shows = Show.objects.select_related("event").order_by("-starts_at", "code")
+    return [("", str(_("every show"))), *((show.code, f"{show.event.name} · {show.code}") for show in shows)]
 
 
 def sections_of(show: Show) -> QuerySet[Section]:

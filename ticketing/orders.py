@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from accounts.models import User
 from basis import numbers
 from payments import settle
+from risk import switches
 from ticketing import phases, seats
 from ticketing.models import ORDER_LIFECYCLE, Order, OrderState, PriceTier
 
@@ -55,6 +56,7 @@ def place_order(
     :raises BadQuantity: see there
     :raises KeyReused: see there
     :raises ticketing.phases.NotOnSale: no phase is open
+    :raises ticketing.phases.SaleStopped: staff have stopped the sale
     :raises ticketing.phases.NotEligible: the phase is not for this buyer
     :raises ticketing.phases.LimitReached: the buyer has too many seats
     :raises ticketing.seats.SoldOut: the tier has too few free seats
@@ -70,6 +72,8 @@ def place_order(
     tier = PriceTier.objects.filter(pk=tier_id, show__event__published=True).select_related("show").first()
     if tier is None:
         raise NoSuchTier(tier_id)
+    if switches.stopped(switches.SALE, tier.show.code):
+        raise phases.SaleStopped(tier.show.code)
     phase = phases.open_phase(tier.show_id, now=now)
     phases.check_eligible(phase, buyer, now=now)
     with transaction.atomic():

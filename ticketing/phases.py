@@ -18,6 +18,10 @@ class NotOnSale(Exception):
         self.opens_at = opens_at
 
 
+class SaleStopped(Exception):
+    """Staff have stopped the sale of the show for now (risk.switches); nothing was taken."""
+
+
 class NotEligible(Exception):
     """The phase is not for this buyer. `rule` is the eligibility that failed."""
 

@@ -55,3 +55,28 @@ def test_a_show_with_a_waiting_room_wants_a_pass(rush, program):  # noqa: F811
     assert wei.post("/rush/orders", body, **given).json()["code"] == "pass_needed"
     assert lin.post("/rush/orders", body, **given).status_code == 202
     assert lin.post("/rush/orders", body, **given).json()["code"] == "pass_used"
+
+
+def test_a_stopped_sale_takes_no_submissions(rush, program, monkeypatch):  # noqa: F811
+    from django.utils import timezone
+
+    from risk import policy, switches
+    from ticketing.models import Order
+
+    monkeypatch.setattr(policy, "LOOK_EVERY_S", 0.0)
+    policy.forget()
+    rush.clock.now = timezone.now()
+    rush.turn()
+    lin, wei = program("lin"), program("wei")
+    body = {"show": "small", "tier": "UPPER", "quantity": 2}
+    accepted = lin.post("/rush/orders", body, key="k1")
+    switches.stop(kind="sale", target="small", actor="chief", reason="flood", now=timezone.now())
+    # What was taken in before the stop is decided after it, and refused.
+    rush.turn()
+    assert lin.get(accepted.headers["Location"]).json()["reason"] == "sale_stopped"
+    answer = wei.post("/rush/orders", body, key="k2")
+    assert (answer.status_code, answer.json()["code"]) == (503, "sale_stopped")
+    assert not Order.objects.exists()
+    switches.resume(kind="sale", target="small", actor="chief", reason="dry", now=timezone.now())
+    rush.turn()
+    assert wei.post("/rush/orders", body, key="k2").status_code == 202

@@ -256,6 +256,8 @@ def _shut(reason: str) -> str:
             return _("too many are waiting")
         case "not_answering":
             return _("does not answer just now")
+        case "stopped":
+            return _("stopped for now")
     return ""
 
 

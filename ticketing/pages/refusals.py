@@ -22,6 +22,7 @@ ORDER_REFUSALS = (
     orders.BadQuantity,
     orders.KeyReused,
     phases.NotOnSale,
+    phases.SaleStopped,
     phases.NotEligible,
     phases.LimitReached,
     seats.SoldOut,
@@ -54,6 +55,8 @@ def of_order(error: Exception) -> Refusal:
             )
         case phases.NotOnSale():
             return Refusal("not_on_sale", _not_on_sale(error))
+        case phases.SaleStopped():
+            return Refusal("sale_stopped", _("The sale is stopped for now. Nothing was taken."), 503)
         case phases.NotEligible():
             return Refusal("not_eligible", _not_eligible(error), 403)
         case phases.LimitReached():
@@ -103,6 +106,8 @@ def of_payment(error: Exception) -> Refusal:
             return Refusal(
                 "channel_not_answering", _("This channel does not answer just now. Choose another one.")
             )
+        case checkout.ChannelNotOffered(reason="stopped"):
+            return Refusal("channel_stopped", _("This is stopped for now. Nothing was taken."))
         case checkout.ChannelNotOffered():
             return Refusal("channel_not_offered", _("Choose how you want to pay."), 400)
         case checkout.TokenUsedElsewhere():

@@ -18,6 +18,7 @@ from typing import Any
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
+from risk import switches
 from ticketing import seats
 from ticketing.models import Invitation, PriceTier, SalePhase
 from ticketing.rush import allowances, hall, known_orders, lanes
@@ -47,7 +48,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class NotHeld:
-    """`reason` as place_order's errors: sold_out, seats_taken, limit_reached, not_on_sale, not_eligible, failed."""
+    """
+    `reason` as place_order's errors: sold_out, seats_taken, limit_reached, not_on_sale, sale_stopped, not_eligible,
+    failed.
+    """
 
     reason: str
 
@@ -146,6 +150,9 @@ class _Batch:
     def _on_sale(self, fresh: Sequence[Submission]) -> list[tuple[Submission, SalePhase]]:
         """The phase in which each was accepted, if its buyer may buy in it."""
         found = []
+        if switches.stopped(switches.SALE, self.lane.tier.show.code):
+            self.answers |= dict.fromkeys((one.number for one in fresh), NotHeld("sale_stopped"))
+            return []
         for one in fresh:
             phase = self._phase_at(one.at_ms)
             if phase is None:

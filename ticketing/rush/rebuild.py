@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from basis import fast
+from risk import switches
 from ticketing.models import PriceTier, SalePhase
 from ticketing.rush import hall, keys, results
 from ticketing.rush.allocation import Lane
@@ -56,6 +57,9 @@ def load(lane: Lane, *, now: datetime, anew: bool) -> None:
     phase = next((phase for phase in lane.phases if phase.closes_at > now), None)
     if phase is None:
         return
+    # A stopped sale is closed at once, also at the edge; what was submitted before, allocation refuses.
+    is_stopped = switches.stopped(switches.SALE, lane.tier.show.code)
+    closes_ms = 0 if is_stopped else int(phase.closes_at.timestamp() * 1000)
     answered = results.script("load").run(
         keys=[keys.sale(lane.tier_id), keys.orders(lane.tier_id), keys.fence(lane.tier_id)],
         args=[
@@ -64,7 +68,7 @@ def load(lane: Lane, *, now: datetime, anew: bool) -> None:
             phase.per_buyer_limit,
             settings.ORDER_QUANTITY_MAX,
             int(phase.opens_at.timestamp() * 1000),
-            int(phase.closes_at.timestamp() * 1000),
+            closes_ms,
             results.SALE_LEASE_MS,
         ],
     )

@@ -8,6 +8,7 @@ from django import template
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
+from ticketing.pages import stops
 from ticketing.timeline import BUYER, CHANNEL, STAFF
 from ticketing.wording import amount, channel_name
 
@@ -90,3 +91,15 @@ def who(actor: str) -> str:
 @register.filter
 def is_few(free: int) -> bool:
     return 0 < free < FEW
+
+
+@register.simple_tag
+def stop_notices() -> list[str]:
+    """What staff have stopped for everybody; no query."""
+    return stops.notices()
+
+
+@register.simple_tag
+def sale_stop_notice(show_code: str) -> str:
+    """What is said while the sale of this show is stopped; empty while it is not."""
+    return stops.of_sale(show_code)
