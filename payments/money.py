@@ -9,6 +9,8 @@ How payments and refunds are booked: the only module of payments that touches th
 | refund of a won payment, requested| what was credited    | suspense                       |
 | refund done by a channel          | suspense             | clearing:<channel>             |
 | refund done to the wallet         | suspense             | buyer bonus and cash, as taken |
+| fee kept by a channel             | channel_fee:<channel>| clearing:<channel>             |
+| channel sends to our bank         | bank                 | clearing:<channel>             |
 """
 
 from __future__ import annotations
@@ -19,16 +21,22 @@ from datetime import datetime
 
 from payments.models import ChannelCode, Outcome, Payment, Refund
 from wallet import folding, ledger
-from wallet.ledger import Entry, InsufficientFunds, Line
+from wallet.ledger import Entry, HoldEnded, InsufficientFunds, KeyReused, Line
 from wallet.models import AccountKind
 
 __all__ = [
+    "HoldEnded",
     "InsufficientFunds",
+    "KeyReused",
+    "NoSuchEntry",
     "Taking",
+    "book_by_hand",
     "book_refund_done",
     "book_refund_requested",
     "book_success",
     "fold",
+    "release_hold",
+    "reverse_by_hand",
     "take_all_from_wallets",
     "take_from_wallet",
     "too_poor",
@@ -197,6 +205,38 @@ def book_refund_done(refund: Refund, *, at: datetime) -> None:
     ledger.post(Entry(key, "refund", payment.purchase_number, lines), at=at)
 
 
+def book_settlement(
+    *, key: str, channel: str, currency: str, kind: str, amount_minor: int, reference: str, at: datetime
+) -> None:
+    """
+    A channel owes us `amount_minor` less, because it kept it (`kind` is "fee") or sent it to our bank ("transfer").
+    Below zero it is the other way round: a fee given back, a transfer that returned.
+    """
+    if kind == "fee":
+        (source,) = ledger.open_accounts(AccountKind.CHANNEL_FEE, [channel], now=at, currency=currency)
+    else:
+        (source,) = ledger.open_accounts(AccountKind.BANK, [""], now=at, currency=currency)
+    (owed,) = ledger.open_accounts(AccountKind.CLEARING, [channel], now=at, currency=currency)
+    lines = (Line(source, -amount_minor), Line(owed, amount_minor))
+    ledger.post(Entry(key, "settlement", reference, lines), at=at)
+
+
+# For statements over many payments: what an entry moved on clearing accounts (`%(clearing)s`, by their ids).
+CLEARED = """
+SELECT sum(posting.amount_minor) FROM wallet_journalentry entry JOIN wallet_posting posting ON posting.entry_id = entry.id
+ WHERE entry.key = {entry} AND posting.account_id = ANY(%(clearing)s)
+"""
+CLEARED_EXACTLY = """
+SELECT 1 FROM wallet_journalentry entry JOIN wallet_posting posting ON posting.entry_id = entry.id
+ WHERE entry.key = {entry} AND posting.account_id = ANY(%(clearing)s) AND posting.amount_minor = {amount}
+"""
+
+
+def clearing_accounts(channel: str) -> list[int]:
+    """The ids of a channel's clearing accounts, of every currency."""
+    return ledger.accounts_of(AccountKind.CLEARING, channel)
+
+
 def _split_as_taken(payment: Payment, amount_minor: int) -> list[Line]:
     """Give cash back first, then bonus, each no more than was taken; a full refund is the exact mirror."""
     taken = {
@@ -211,6 +251,42 @@ def _split_as_taken(payment: Payment, amount_minor: int) -> list[Line]:
             back.append(Line(account, part))
             amount_minor -= part
     return back
+
+
+def book_by_hand(
+    *, key: str, debit: str, credit: str, amount_minor: int, reference: str, memo: str, now: datetime
+) -> None:
+    """
+    An entry that two people made (desk). The same `key` books once.
+
+    :raises InsufficientFunds: a bounded account would fall below its floor
+    """
+    lines = (Line(debit, -amount_minor), Line(credit, amount_minor))
+    ledger.post(Entry(key, "by_hand", reference, lines, memo), at=now)
+
+
+def reverse_by_hand(entry: str, *, by: str, memo: str, now: datetime) -> None:
+    """
+    Undo an entry; two people decided it (desk). Raises as `wallet.ledger.reverse` does.
+
+    :raises NoSuchEntry: there is no entry of this key
+    """
+    if not ledger.lines_of(entry):
+        raise NoSuchEntry(entry)
+    ledger.reverse(entry, by=by, at=now, memo=memo)
+
+
+def release_hold(*, key: str, now: datetime) -> None:
+    """
+    Give money that was set aside back to its owner. Repeatable.
+
+    :raises HoldEnded: it was spent before
+    """
+    ledger.release(key=key, now=now)
+
+
+class NoSuchEntry(Exception):
+    """The ledger has no entry of this key."""
 
 
 def _post(

@@ -119,6 +119,16 @@ def apply(payload: dict[str, Any], *, attempt: int, now: datetime) -> datetime |
     return None
 
 
+def unpark(notification_id: int, *, now: datetime) -> None:
+    """Apply a parked message again, as if it had just come: what it did not fit may have changed."""
+    with transaction.atomic():
+        rows = Notification.objects.filter(pk=notification_id, verdict=Verdict.PARKED)
+        if rows.update(verdict=Verdict.ACCEPTED, reason="", applied_at=None):
+            key, payload = f"notify:{notification_id}", {"notification": notification_id}
+            outbox.put("notify.apply", key=key, payload=payload, due_at=now, now=now)
+            outbox.hasten([key], now=now)
+
+
 def _apply(row: Notification, *, now: datetime) -> None:
     facts = row.facts
     payment = Payment.objects.get(number=row.payment_number, channel=row.channel)

@@ -82,9 +82,10 @@ def drive(payload: dict[str, str], *, attempt: int, now: datetime) -> datetime |
     return None if done else now + timedelta(seconds=steps[min(attempt, len(steps) - 1)])
 
 
-def _ask_or_send(refund: Refund) -> RefundQueryResult:
+def order_of(refund: Refund) -> RefundOrder:
+    """The refund as its channel is told of it, every time the same."""
     payment = refund.payment
-    order = RefundOrder(
+    return RefundOrder(
         number=refund.number,
         payment_number=payment.number,
         channel_reference=payment.channel_reference,
@@ -93,7 +94,11 @@ def _ask_or_send(refund: Refund) -> RefundQueryResult:
         currency=refund.currency,
         reason=refund.reason,
     )
-    channel = registry.channel(payment.channel)
+
+
+def _ask_or_send(refund: Refund) -> RefundQueryResult:
+    order = order_of(refund)
+    channel = registry.channel(refund.payment.channel)
     if refund.state == RefundState.REQUESTED:
         return channel.refund(order)
     answer = channel.query_refund(order)

@@ -45,6 +45,50 @@ def apply_success(*, payment_number: str, paid: Paid, source: str, now: datetime
         return payment
 
 
+def take_other_amount(*, payment_number: str, paid: Paid, source: str, now: datetime) -> Payment:
+    """
+    Take what the channel really took, another amount than the payment's: it pays nothing and all of it goes back.
+
+    :raises ValueError: the channel took the payment's own amount; that is `apply_success`
+    """
+    found = Payment.objects.get(number=payment_number)
+    handler = handler_of(found.purchase_kind)
+    with transaction.atomic():
+        purchase = handler.lock(found.purchase_number)
+        payment = lock_payment(payment_number)
+        if payment.state == PaymentState.SUCCEEDED:
+            return payment
+        wanted = (payment.amount_minor, payment.currency)
+        if wanted == (paid.amount_minor, paid.currency):
+            raise ValueError(f"{payment_number} was paid as it should be")
+        PAYMENT_LIFECYCLE.move(
+            payment,
+            to=PaymentState.SUCCEEDED,
+            at=now,
+            reason=source,
+            facts={
+                "channel_reference": paid.channel_reference,
+                "surplus": "amount_differs",
+                "wanted": wanted,
+            },
+            outcome=Outcome.SURPLUS,
+            paid_at=paid.paid_at,
+            channel_reference=paid.channel_reference,
+            amount_minor=paid.amount_minor,
+            currency=paid.currency,
+        )
+        money.book_success(payment, credit=money.suspense(payment.currency), at=now)
+        refunds.request(
+            payment,
+            amount_minor=payment.amount_minor,
+            reason="amount_differs",
+            key=f"surplus:{payment.number}",
+            now=now,
+        )
+        handler.payment_ended(purchase, payment_number=payment.number, now=now)
+        return payment
+
+
 def settle_locked(
     payment: Payment, *, purchase: object, handler: PurchaseHandler, paid: Paid, source: str, now: datetime
 ) -> None:
