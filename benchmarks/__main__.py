@@ -24,18 +24,20 @@ def main() -> int:
     _load_all()
     names = _asked()
     ground.prepare()
-    told = {"machine": ground.machine(), "figures": []}
+    told: dict[str, Any] = {"machine": ground.machine(), "figures": []}
     figures: list[Figure] = []
     try:
         for name in names:
             print(f"{name} …", file=sys.stderr, flush=True)
             begun = time.perf_counter()
             figures.append(MEASURES[name]())
-            print(f"{name}: {time.perf_counter() - begun:.1f} s", file=sys.stderr, flush=True)
+            # At once: a later one that fails does not take the earlier ones with it.
+            told["figures"].append(figures[-1].row())
+            _write(told)
+            took = f"{time.perf_counter() - begun:.1f} s"
+            print(f"{name}: {json.dumps(told['figures'][-1])}, {took}", file=sys.stderr, flush=True)
     finally:
         ground.clear()
-    told["figures"] = [figure.row() for figure in figures]
-    _write(told)
     Console().print(_table(figures))
     return 1 if any(figure.ok is False for figure in figures) else 0
 
