@@ -5,6 +5,8 @@ What a channel says about one day: its own list of payments and refunds (trade) 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage, Storage
 from django.db import models
@@ -30,9 +32,23 @@ class LineKind(models.TextChoices):
     OTHER = "other", _("something else")
 
 
+class PrivateFiles(FileSystemStorage):
+    """A directory that no web server shows and that only the product's own user reads."""
+
+    def __init__(self) -> None:
+        super().__init__(base_url=None, file_permissions_mode=0o600, directory_permissions_mode=0o700)
+
+    @property
+    def base_location(self) -> Path:
+        return Path(settings.STATEMENTS_DIR)
+
+    @property
+    def location(self) -> str:
+        return str(self.base_location.absolute())
+
+
 def private_files() -> Storage:
-    """Where statements are kept: a directory that no web server shows."""
-    return FileSystemStorage(location=settings.STATEMENTS_DIR, base_url=None)
+    return PrivateFiles()
 
 
 class Statement(models.Model):
@@ -49,7 +65,8 @@ class Statement(models.Model):
     source = models.CharField(_("source"), max_length=8, choices=StatementSource)
     file = models.FileField(_("file"), storage=private_files, max_length=200, blank=True)
     lines = models.IntegerField(_("lines"))
-    # {"payment": {"count": 3, "amount_minor": 5400, "fee_milli": 32400}, "refund": {…}, "told": {the file's own}}
+    # {"payment": {"count": 3, "amount_minor": 5400, "fee_milli": 32400}, "refund": {…}, "told": {the file's own},
+    # "covers": ["payment", "refund"]}: a statement that covers only one of the two says nothing about the other.
     totals = models.JSONField(_("totals"), default=dict)
     loaded_at = models.DateTimeField(_("loaded at"))
     uploaded_by = models.CharField(_("uploaded by"), max_length=64, blank=True)

@@ -1,0 +1,1 @@
+"""Channels' statements: read, checked against their own totals, kept and loaded (docs/statements.md)."""

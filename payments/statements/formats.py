@@ -1,0 +1,33 @@
+"""Which statements we can read. A new channel's statement is a new module and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from payments.statements import archive
+from payments.statements.alipay import AlipayFunds, AlipayTrade
+from payments.statements.archive import Text
+from payments.statements.shape import Format, Refused
+from payments.statements.wechat import WechatFunds, WechatTrade
+
+FORMATS: Sequence[Format] = (AlipayTrade(), AlipayFunds(), WechatTrade(), WechatFunds())
+
+
+def of(channel: str) -> Sequence[Format]:
+    """A channel's statements."""
+    return [form for form in FORMATS if form.channel == channel]
+
+
+def find(file: BinaryIO) -> tuple[Format, Text]:
+    """
+    The one statement in `file`, told by its content; a summary beside it is passed over.
+
+    :raises Refused: there is none, or more than one, or the file is damaged
+    """
+    found = [(form, text) for text in archive.texts(file) for form in FORMATS if form.recognises(text.head)]
+    if not found:
+        raise Refused(1, "foreign")
+    if len(found) > 1:
+        raise Refused(0, "several")
+    return found[0]

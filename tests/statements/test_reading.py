@@ -1,0 +1,235 @@
+"""Statements in the channels' own formats are read exactly, and whatever is wrong with one is found at its line."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from datetime import timedelta
+
+import pytest
+
+from payments.statements import archive, cells, formats
+from payments.statements.shape import REASONS, Expected, Refused
+from tests.statements import papers
+from tests.statements.papers import DAY, MCHID, SELLER
+
+
+def read(file, *, day=DAY, merchant=""):
+    form, text = formats.find(file)
+    reader = form.reader(Expected(day, merchant))
+    return form, reader, list(reader.lines(text.numbered()))
+
+
+def refusal(file, **expected):
+    with pytest.raises(Refused) as caught:
+        read(file, **expected)
+    assert caught.value.reason in REASONS
+    assert caught.value.said()
+    return caught.value.line, caught.value.reason
+
+
+class TestAlipay:
+    @pytest.mark.parametrize("summary_first", [False, True])
+    def test_payments_and_refunds(self, summary_first):
+        form, reader, lines = read(papers.alipay(summary_first=summary_first), merchant=SELLER)
+
+        assert (form.channel, form.kind) == ("alipay", "trade")
+        first, second, refund = lines
+        assert first == (
+            *(6, "payment", "PAYMENT00000001", "PAYMENT00000001", "2026112022001400001"),
+            *(176000, 1056000, "CNY", "success", "2026-11-20 10:00:03"),
+        )
+        assert (second.amount_minor, second.fee_milli) == (
+            38000,
+            228000,
+        )  # the fee's sign is the exporter's whim
+        assert refund == (
+            *(8, "refund", "REFUND000000001", "PAYMENT00000002", "2026112022001400002"),
+            *(-10050, -60000, "CNY", "success", "2026-11-20 11:30:00"),
+        )
+        assert reader.told["交易合计"] == {"count": "2", "商家实收": "2140.00", "商家优惠": "0.00"}
+
+    def test_movements(self):
+        form, _, lines = read(papers.alipay(papers.ALIPAY_FUNDS, what="账务明细"), merchant=SELLER)
+
+        assert form.kind == "funds"
+        assert [(line.kind, line.amount_minor, line.fee_milli) for line in lines] == [
+            ("payment", 176000, 0),
+            ("fee", -1056, 1056000),
+            ("refund", -10050, 0),
+            ("transfer", -160000, 0),
+        ]
+        assert [line.reference for line in lines] == [
+            *("2026112022001400001", "902", "2026112022001400002", "904")
+        ]
+
+    def test_ascii_parentheses_and_other_totals(self):
+        text = papers.ALIPAY_TRADE.replace("（", "(").replace("）", ")")
+        text = text.replace("商家实收共", "交易金额共").replace("商家优惠共", "优惠金额共")
+        text = text.replace("商家实收退款共", "交易退款金额共").replace("商家优惠退款共", "优惠退款金额共")
+        assert len(read(papers.alipay(text))[2]) == 3
+
+    def test_a_bare_file_and_one_saved_as_utf_8(self):
+        assert len(read(io.BytesIO(papers.ALIPAY_TRADE.encode("gbk")))[2]) == 3
+        assert len(read(io.BytesIO(b"\xef\xbb\xbf" + papers.ALIPAY_TRADE.encode()))[2]) == 3
+
+    def test_names_in_gbk_are_read_as_they_were_meant(self):
+        assert [text.name for text in archive.texts(papers.alipay())] == [
+            "20881021000000010156_20261120_业务明细.csv",
+            "20881021000000010156_20261120_业务明细(汇总).csv",
+        ]
+
+    @pytest.mark.parametrize(
+        ("old", "new", "expected"),
+        [
+            ("1760.00,1760.00", "1760.0x,1760.00", (6, "row")),
+            ("1760.00,1760.00", "1760.00,1760.01", (10, "totals")),
+            ("PAYMENT00000001\t", "PAY\\MENT001\t", (6, "row")),
+            ("2026-11-20 11:30:00", "2026-11-21 00:00:00", (8, "other_day")),
+            ("2026-11-20 11:30:00", "2026-11-20 25:30:00", (8, "row")),
+            (",服务费（元）", ",服务（元）", (5, "columns")),
+            ("交易\t,体育场之夜 内场", "转账\t,体育场之夜 内场", (6, "row")),
+            ("2笔", "3笔", (10, "totals")),
+            ("共-100.50元", "共-100.51元", (11, "totals")),
+            ("#交易合计：", "#交易总数：", (10, "after_the_end")),
+            ("2026年11月20日 00", "2026年11月19日 00", (3, "other_day")),
+            ("2026年11月21日 00:00:00]\n#---", "2026年11月30日 00:00:00]\n#---", (3, "other_day")),
+            ("[20881021000000010156]", "[20889999000000010156]", (2, "other_merchant")),
+        ],
+    )
+    def test_what_is_wrong_is_named_with_its_line(self, old, new, expected):
+        assert old in papers.ALIPAY_TRADE
+        assert refusal(papers.alipay(papers.ALIPAY_TRADE.replace(old, new, 1)), merchant=SELLER) == expected
+
+    @pytest.mark.parametrize("kept", [3, 5, 7, 9, 10])
+    def test_a_truncated_file(self, kept):
+        text = "".join(papers.ALIPAY_TRADE.splitlines(keepends=True)[:kept])
+        assert refusal(papers.alipay(text)) == (kept + 1, "truncated")
+
+    def test_a_doubled_text(self):
+        assert refusal(papers.alipay(papers.ALIPAY_TRADE * 2)) == (13, "after_the_end")
+
+
+class TestWechat:
+    @pytest.mark.parametrize("zipped_up", [False, True])
+    def test_payments_and_refunds(self, zipped_up):
+        form, reader, lines = read(papers.wechat(zipped_up=zipped_up), merchant=MCHID)
+
+        assert (form.channel, form.kind) == ("wechat", "trade")
+        first, second, refund = lines
+        assert first == (
+            *(2, "payment", "PAYMENT00000001", "PAYMENT00000001", "4200000000000000000000000001"),
+            *(176000, 1056000, "CNY", "success", "2026-11-20 10:00:03"),
+        )
+        assert (second.amount_minor, second.fee_milli) == (9, 54)
+        assert refund == (
+            *(4, "refund", "REFUND000000001", "PAYMENT00000001", "50300000000000000000000000001"),
+            *(-10050, -60300, "CNY", "processing", "2026-11-20 11:30:00"),
+        )
+        assert tuple(reader.covers) == ("payment", "refund")
+        assert reader.told["总交易单数"] == "3.0"
+
+    @pytest.mark.parametrize(
+        ("text", "covers", "amount"),
+        [(papers.WECHAT_SUCCESS, ("payment",), 176000), (papers.WECHAT_REFUND, ("refund",), -10050)],
+    )
+    def test_half_statements_say_what_they_cover(self, text, covers, amount):
+        _, reader, lines = read(papers.wechat(text))
+        assert (tuple(reader.covers), [line.amount_minor for line in lines]) == (covers, [amount])
+        assert lines[0].happened_at.startswith("2026-11-20")
+
+    def test_a_revoked_payment(self):
+        text = papers.WECHAT_ALL.replace("`REFUND,`OTHERS", "`REVOKED,`OTHERS").replace("`PROCESSING", "`")
+        line = read(papers.wechat(text))[2][2]
+        assert (line.kind, line.status, line.amount_minor) == ("refund", "revoked", -10050)
+
+    def test_movements(self):
+        form, _, lines = read(papers.wechat(papers.WECHAT_FUNDS))
+        assert form.kind == "funds"
+        assert [(line.kind, line.amount_minor, line.fee_milli, line.number) for line in lines] == [
+            ("payment", 176000, 0, "PAYMENT00000001"),
+            ("fee", -1056, 1056000, ""),
+            ("refund", -10050, -60000, "REFUND000000001"),
+            ("transfer", -160000, 0, ""),
+        ]
+
+    @pytest.mark.parametrize(
+        ("old", "new", "expected"),
+        [
+            ("`1760.00,`0.00,`0,`0", "`1,760.00,`0.00,`0,`0", (2, "row")),
+            ("`1760.00,`0.00,`\n", "`1760.01,`0.00,`\n", (6, "totals")),
+            ("`10.56000", "`10.56001", (6, "totals")),
+            ("`10.56000", "`10.560001", (2, "row")),
+            ("`3.0", "`4.0", (6, "totals")),
+            ("`CNY", "`yuan", (2, "row")),
+            ("`1900000109", "`1900000999", (2, "other_merchant")),
+            ("`2026-11-20 11:30:00", "`2026-11-19 11:30:00", (4, "other_day")),
+            ("`PROCESSING", "`WONDERING", (4, "row")),
+            (",货币种类", ",币种", (1, "columns")),
+            ("\n总交易单数", "\n#\n总交易单数", (5, "row")),
+        ],
+    )
+    def test_what_is_wrong_is_named_with_its_line(self, old, new, expected):
+        assert old in papers.WECHAT_ALL
+        assert refusal(papers.wechat(papers.WECHAT_ALL.replace(old, new, 1)), merchant=MCHID) == expected
+
+    @pytest.mark.parametrize("kept", [1, 3, 4, 5])
+    def test_a_truncated_file(self, kept):
+        text = "".join(papers.WECHAT_ALL.splitlines(keepends=True)[:kept])
+        assert refusal(papers.wechat(text)) == (kept + 1, "truncated")
+
+    def test_a_doubled_text(self):
+        assert refusal(papers.wechat(papers.WECHAT_ALL * 2)) == (7, "after_the_end")
+
+
+class TestArchives:
+    def test_nothing_at_all(self):
+        assert refusal(io.BytesIO()) == (0, "empty")
+
+    @pytest.mark.parametrize(
+        "junk", [b"\x89PNG\r\n", b"name,amount\n1,2\n", papers.ALIPAY_SUMMARY.encode("gbk")]
+    )
+    def test_a_foreign_file(self, junk):
+        assert refusal(io.BytesIO(junk)) == (1, "foreign")
+
+    def test_two_statements_in_one(self):
+        both = papers.zipped(("a.csv", papers.ALIPAY_TRADE), ("b.csv", papers.ALIPAY_FUNDS))
+        assert refusal(both) == (0, "several")
+
+    def test_every_cut_of_a_gzip_is_found(self):
+        whole = papers.wechat().getvalue()
+        for size in range(1, len(whole)):
+            line, reason = refusal(io.BytesIO(whole[:size]))
+            assert reason in ("damaged", "truncated", "foreign"), (size, line, reason)
+
+    def test_a_flipped_bit_in_a_zip_is_found(self):
+        raw = bytearray(papers.alipay().getvalue())
+        raw[200] ^= 0x10
+        assert refusal(io.BytesIO(bytes(raw)))[1] in ("damaged", "row", "encoding", "foreign")
+
+    def test_bytes_that_are_no_text(self):
+        raw = papers.WECHAT_ALL.encode().replace("看台".encode(), b"\xff\xfe")
+        assert refusal(io.BytesIO(gzip.compress(raw))) == (3, "encoding")
+
+    def test_a_line_without_end(self):
+        raw = papers.WECHAT_ALL.encode() + b"`" * archive.LINE_BYTES_MAX
+        assert refusal(io.BytesIO(raw)) == (7, "too_large")
+
+
+@pytest.mark.parametrize(
+    ("text", "fen"), [("0", 0), ("12", 1200), ("12.3", 1230), ("-0.01", -1), ("+1.00", 100), (" 5.00 ", 500)]
+)
+def test_amounts(text, fen):
+    assert cells.fen(text) == fen
+
+
+@pytest.mark.parametrize("text", ["", "1.234", "1,000.00", "1e2", "١.00", "0x1", "NaN", "--1", "1_0.00"])
+def test_what_is_no_amount(text):
+    with pytest.raises(ValueError, match="amount"):
+        cells.fen(text)
+
+
+def test_another_day_is_told_from_no_time():
+    clock = cells.clock_of(DAY + timedelta(days=1))
+    with pytest.raises(cells.NotOfTheDay):
+        clock("2026-11-20 10:00:00")
