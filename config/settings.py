@@ -206,6 +206,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "reconcile": {
+        "task": "payments.tasks.reconcile_what_is_due",
+        "schedule": 300.0,
+        "options": {"expires": 300},
+    },
     "close overdue top-ups": {
         "task": "payments.tasks.close_overdue_topups",
         "schedule": 30.0,
@@ -244,6 +249,18 @@ SANDBOX_URL = "" if PRODUCTION else env.text("KAIPIAO_SANDBOX_URL", "http://127.
 CHANNEL_KEYS_DIR = Path(env.text("KAIPIAO_CHANNEL_KEYS_DIR") or devservices.paths().state / "channels")
 CHANNEL_TIMEOUT_S = env.number("CHANNEL_TIMEOUT_S", default=5.0, low=0.2, high=30)
 # The channels' statements as they came; nothing of it is ever served by a web server.
+# What crosses midnight: so close to it, a success that a statement lacks is looked for on its neighbours.
+RECONCILE_CROSSING = timedelta(
+    seconds=env.integer("RECONCILE_CROSSING_SECONDS", default=1800, low=1, high=43_200)
+)
+# So long it is carried for a statement that is not there; then it is missing.
+RECONCILE_CARRY = timedelta(hours=env.integer("RECONCILE_CARRY_HOURS", default=72, low=24, high=720))
+RECONCILE_TIMEOUT = timedelta(
+    seconds=env.integer("RECONCILE_TIMEOUT_SECONDS", default=600, low=30, high=7200)
+)
+RECONCILE_WORK_MEM_MB = env.integer("RECONCILE_WORK_MEM_MB", default=64, low=4, high=4096)
+# By contract, in millionths of what is paid; a channel that is not named keeps what it likes.
+CHANNEL_FEES_PPM = env.counts("CHANNEL_FEES_PPM", {"alipay": 6000, "wechat": 6000}, high=200_000)
 STATEMENTS_DIR = Path(env.text("KAIPIAO_STATEMENTS_DIR") or devservices.paths().state / "statements")
 ALIPAY = {
     "gateway_url": env.text("ALIPAY_GATEWAY_URL", "https://openapi.alipay.com/gateway.do"),

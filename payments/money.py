@@ -223,7 +223,8 @@ def book_settlement(
 
 # For statements over many payments: what an entry moved on clearing accounts (`%(clearing)s`, by their ids).
 CLEARED = """
-SELECT sum(posting.amount_minor) FROM wallet_journalentry entry JOIN wallet_posting posting ON posting.entry_id = entry.id
+SELECT sum(posting.amount_minor)
+  FROM wallet_journalentry entry JOIN wallet_posting posting ON posting.entry_id = entry.id
  WHERE entry.key = {entry} AND posting.account_id = ANY(%(clearing)s)
 """
 CLEARED_EXACTLY = """

@@ -12,11 +12,14 @@ from django.utils import timezone
 
 from basis import fast, idempotency
 from payments import entry, entry_calls, money, outbox
+from payments.reconcile import due
+from payments.reconcile import run as reconciliation
 from wallet import topups
 
 BATCH = 50
 BATCHES_A_TASK = 20
 CALLING_S = 20
+STATEMENTS_A_TASK = 10
 
 
 def nudge(lane: str) -> None:
@@ -103,3 +106,18 @@ def call_channels(**_from_newer_senders: object) -> int:
 
 def _calling(channel: str) -> str:
     return f"entry:calling:{channel}"
+
+
+@shared_task(time_limit=3600, soft_time_limit=3500)
+def reconcile_what_is_due(**_from_newer_senders: object) -> int:
+    """Compare the statements that wait, then look at what is still unsettled; how many statements were compared."""
+    done = 0
+    waiting = due.due(limit=STATEMENTS_A_TASK)
+    for channel, day in waiting:
+        with contextlib.suppress(reconciliation.Busy):
+            reconciliation.reconcile(channel=channel, day=day, now=timezone.now())
+            done += 1
+    for channel in set(due.unsettled_channels()) - {channel for channel, _ in waiting}:
+        with contextlib.suppress(reconciliation.Busy):
+            reconciliation.look_again(channel=channel, day=timezone.localdate(), now=timezone.now())
+    return done

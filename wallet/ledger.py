@@ -92,6 +92,13 @@ def open_accounts(
     return [account_code(kind, owner, currency) for owner in owners]
 
 
+def accounts_of(kind: AccountKind, owner: str | int) -> list[int]:
+    """The ids of an owner's accounts of one kind, of every currency."""
+    return list(
+        Account.objects.filter(kind=kind, owner=str(owner)).order_by("pk").values_list("pk", flat=True)
+    )
+
+
 POST = """
 WITH draft AS (
   SELECT * FROM unnest(

@@ -1,0 +1,124 @@
+"""
+Each line with the payment or refund whose number it names: known here, the same amount, currency, state, reference and
+the fee of the contract. Every condition that holds is a discrepancy of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection
+
+from payments.reconcile import scope
+
+# A channel's word for a line, put into our words by its reader (payments.statements): the money moved, it will, or,
+# whatever else the word is, it did not.
+DONE = "line.status IN ('success', 'refund')"
+ON_ITS_WAY = "line.status IN ('processing', 'accepted')"
+MOVED_NOT = f"NOT ({DONE} OR {ON_ITS_WAY})"
+
+# A fee may be rounded to the fen either way.
+FEE = "abs(line.fee_milli - line.amount_minor * %(fee_ppm)s / 1000.0) > 500"
+OLD = "line.happened_at < %(now)s - %(carry)s"
+
+PAYMENTS = {
+    "missing_here": "payment.id IS NULL",
+    "currency_differs": "payment.currency <> line.currency",
+    "amount_differs": "payment.currency = line.currency AND payment.amount_minor <> line.amount_minor",
+    "status_differs": f"({DONE} AND payment.state <> 'succeeded' OR {MOVED_NOT} AND payment.state = 'succeeded')",
+    "reference_differs": "payment.state = 'succeeded' AND line.reference <> ''"
+    " AND payment.channel_reference NOT IN ('', line.reference)",
+    "fee_differs": f"payment.id IS NOT NULL AND {DONE} AND {FEE}",
+}
+REFUNDS = {
+    "refund_missing_here": "refund.id IS NULL",
+    "currency_differs": "refund.currency <> line.currency",
+    "refund_amount_differs": "refund.currency = line.currency AND refund.amount_minor <> -line.amount_minor",
+    "refund_status_differs": f"({DONE} AND refund.state <> 'succeeded' OR {MOVED_NOT} AND refund.state = 'succeeded'"
+    f" OR {ON_ITS_WAY} AND refund.state <> 'succeeded' AND {OLD})",
+    "refund_of_other": "line.payment_number NOT IN ('', payment.number)",
+    # Channels keep the fee of what is refunded, or give its share back.
+    "fee_differs": f"refund.id IS NOT NULL AND {DONE} AND line.fee_milli <> 0 AND {FEE}",
+    "crossing": f"{ON_ITS_WAY} AND refund.state <> 'succeeded' AND NOT {OLD}",
+}
+
+COMPARE_PAYMENTS = """
+WITH {lines}
+INSERT INTO found (klass, kind, number, day, line_id, payment_id, ours_minor, theirs_minor, fee_milli,
+                   fee_expected_milli, currency, facts, mark)
+SELECT klass, 'payment', coalesce(nullif(line.number, ''), line.reference), line.day, line.id, payment.id,
+       payment.amount_minor, line.amount_minor,
+       CASE klass WHEN 'fee_differs' THEN line.fee_milli END,
+       CASE klass WHEN 'fee_differs' THEN line.amount_minor * %(fee_ppm)s / 1000 END,
+       line.currency,
+       jsonb_build_object('line', line.line_no, 'reference', line.reference, 'status', line.status)
+       || CASE WHEN payment.id IS NULL THEN '{{}}' ELSE jsonb_build_object('our_reference', payment.channel_reference,
+            'our_state', payment.state, 'our_currency', payment.currency) END,
+       CASE klass WHEN 'missing_here' THEN concat_ws('/', line.amount_minor, line.currency)
+                  WHEN 'currency_differs' THEN concat_ws('/', payment.currency, line.currency)
+                  WHEN 'amount_differs' THEN concat_ws('/', payment.amount_minor, line.amount_minor)
+                  WHEN 'status_differs' THEN line.status
+                  WHEN 'reference_differs' THEN line.reference
+                  WHEN 'fee_differs' THEN line.fee_milli::text END
+  FROM lines line LEFT JOIN payments_payment payment ON payment.number = line.number AND payment.channel = line.channel
+ CROSS JOIN LATERAL unnest(ARRAY[{classes}]) AS klass
+ WHERE ({any}) AND klass IS NOT NULL AND NOT EXISTS (SELECT 1 FROM extra WHERE extra.line_id = line.id)
+"""
+COMPARE_REFUNDS = """
+WITH {lines}
+INSERT INTO found (klass, kind, number, day, state, line_id, payment_id, refund_id, ours_minor, theirs_minor, fee_milli,
+                   fee_expected_milli, currency, facts, mark)
+SELECT klass, 'refund', coalesce(nullif(line.number, ''), line.reference), line.day,
+       CASE klass WHEN 'crossing' THEN 'carried' ELSE 'open' END, line.id, payment.id, refund.id,
+       -refund.amount_minor, line.amount_minor,
+       CASE klass WHEN 'fee_differs' THEN line.fee_milli END,
+       CASE klass WHEN 'fee_differs' THEN line.amount_minor * %(fee_ppm)s / 1000 END,
+       line.currency,
+       jsonb_build_object('line', line.line_no, 'reference', line.reference, 'status', line.status,
+                          'payment', line.payment_number)
+       || CASE WHEN refund.id IS NULL THEN '{{}}' ELSE jsonb_build_object('our_payment', payment.number,
+            'our_state', refund.state, 'our_currency', refund.currency) END,
+       CASE klass WHEN 'refund_missing_here' THEN concat_ws('/', line.amount_minor, line.currency)
+                  WHEN 'currency_differs' THEN concat_ws('/', refund.currency, line.currency)
+                  WHEN 'refund_amount_differs' THEN concat_ws('/', refund.amount_minor, line.amount_minor)
+                  WHEN 'refund_status_differs' THEN line.status
+                  WHEN 'refund_of_other' THEN line.payment_number
+                  WHEN 'fee_differs' THEN line.fee_milli::text ELSE '' END
+  FROM lines line
+  LEFT JOIN (payments_refund refund JOIN payments_payment payment ON payment.id = refund.payment_id)
+    ON refund.number = line.number AND payment.channel = line.channel
+ CROSS JOIN LATERAL unnest(ARRAY[{classes}]) AS klass
+ WHERE line.status <> 'revoked' AND ({any}) AND klass IS NOT NULL
+   AND NOT EXISTS (SELECT 1 FROM extra WHERE extra.line_id = line.id)
+"""
+# A revocation undoes the whole payment and has no number of a refund: it must find a payment that took no money.
+REVOKED = """
+WITH {lines}
+INSERT INTO found (klass, kind, number, day, line_id, payment_id, ours_minor, theirs_minor, currency, facts, mark)
+SELECT CASE WHEN payment.id IS NULL THEN 'refund_missing_here' ELSE 'status_differs' END, 'refund',
+       coalesce(nullif(line.payment_number, ''), line.reference), line.day, line.id, payment.id, payment.amount_minor,
+       line.amount_minor, line.currency,
+       jsonb_build_object('line', line.line_no, 'reference', line.reference, 'status', line.status,
+                          'our_state', payment.state), 'revoked'
+  FROM lines line
+  LEFT JOIN payments_payment payment ON payment.number = line.payment_number AND payment.channel = line.channel
+ WHERE line.status = 'revoked' AND (payment.id IS NULL OR payment.state = 'succeeded')
+   AND NOT EXISTS (SELECT 1 FROM extra WHERE extra.line_id = line.id)
+"""
+
+
+def find(values: dict[str, Any]) -> None:
+    rules = values["fee_ppm"] is not None
+    with connection.cursor() as cursor:
+        cursor.execute(_filled(COMPARE_PAYMENTS, "payment", PAYMENTS, fees=rules), values)
+        cursor.execute(_filled(COMPARE_REFUNDS, "refund", REFUNDS, fees=rules), values)
+        cursor.execute(REVOKED.format(lines=scope.lines_of("refund")), values)
+
+
+def _filled(statement: str, kind: str, classes: dict[str, str], *, fees: bool) -> str:
+    """Where no contract is known, fees are not compared."""
+    asked = {name: rule for name, rule in classes.items() if fees or name != "fee_differs"}
+    cases = ", ".join(f"CASE WHEN {rule} THEN '{name}' END" for name, rule in asked.items())
+    return statement.format(
+        lines=scope.lines_of(kind), classes=cases, any=" OR ".join(f"({rule})" for rule in asked.values())
+    )

@@ -1,0 +1,33 @@
+"""Which statements wait to be compared: those of which no run is done, the earliest day first."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from django.db.models import Exists, OuterRef
+
+from payments.reconcile_models import UNSETTLED, Discrepancy, ReconcileRun, RunState
+from payments.statement_models import Statement, StatementKind
+
+
+def due(*, limit: int) -> list[tuple[str, date]]:
+    """
+    Channel and day of up to `limit` statements. A funds statement that came after its day was compared is booked by
+    comparing the day again.
+    """
+    done = ReconcileRun.objects.filter(statement=OuterRef("pk"), state=RunState.DONE)
+    counting = Statement.objects.filter(replaced_by=None)
+    new = counting.filter(~Exists(done), kind=StatementKind.TRADE)
+    compared = ReconcileRun.objects.filter(
+        channel=OuterRef("channel"), day=OuterRef("day"), started_at__lt=OuterRef("loaded_at")
+    )
+    later = counting.filter(Exists(compared), kind=StatementKind.FUNDS)
+    found = set(new.order_by("day").values_list("channel", "day")[:limit])
+    found |= set(later.order_by("day").values_list("channel", "day")[:limit])
+    return sorted(found, key=lambda each: (each[1], each[0]))[:limit]
+
+
+def unsettled_channels() -> list[str]:
+    """Channels at which something is open or carried."""
+    rows = Discrepancy.objects.filter(state__in=UNSETTLED).order_by("channel").distinct()
+    return list(rows.values_list("channel", flat=True))
