@@ -43,7 +43,9 @@ for i, key in ipairs(KEYS) do
 end
 
 for i, key in ipairs(KEYS) do
-  redis.call('HINCRBY', key, slots[i], 1)
-  redis.call('PEXPIRE', key, tonumber(ARGV[2 * i]) * 2)
+  -- The first pass of a slot keeps the counter for two windows, which is longer than the slot and a window.
+  if redis.call('HINCRBY', key, slots[i], 1) == 1 then
+    redis.call('PEXPIRE', key, tonumber(ARGV[2 * i]) * 2)
+  end
 end
 return {1, 0, 0, least or 0, now}

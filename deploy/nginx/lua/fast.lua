@@ -42,11 +42,8 @@ local function connected()
   return red
 end
 
--- Runs `work(connection)`; answers what it answers, or nil and why. A connection that failed is not used again.
-local function with(work)
-  local red, why = connected()
-  if not red then return nil, why or "away" end
-  local answer, failure = work(red)
+-- Gives the connection back and answers what it answered, or nil and why. One that failed is not used again.
+local function settled(red, answer, failure)
   if answer == nil or (answer == false and failure and string.find(failure, "timeout", 1, true)) then
     red:close()
     return nil, failure or "away"
@@ -58,22 +55,24 @@ end
 
 -- One command, e.g. call("hmget", key, "a", "b").
 function M.call(command, ...)
-  local arguments, n = { ... }, select("#", ...)
-  return with(function(red) return red[command](red, unpack(arguments, 1, n)) end)
+  local red, why = connected()
+  if not red then return nil, why or "away" end
+  return settled(red, red[command](red, ...))
 end
 
 -- A script's answer, or nil and why the store did not answer; whether the script ran is then not known.
+-- Written out, without a closure and a table: this is run for every request.
 function M.run(script, keys, arguments)
-  local all = { #keys }
-  for _, key in ipairs(keys) do all[#all + 1] = key end
-  for _, argument in ipairs(arguments) do all[#all + 1] = argument end
-  return with(function(red)
-    local answer, why = red:evalsha(script.sha, unpack(all))
-    if answer == false and why and string.find(why, "NOSCRIPT", 1, true) == 1 then
-      answer, why = red:eval(script.text, unpack(all))
-    end
-    return answer, why
-  end)
+  local red, why = connected()
+  if not red then return nil, why or "away" end
+  local n = #keys
+  local all = { n, unpack(keys) }
+  for i = 1, #arguments do all[n + 1 + i] = arguments[i] end
+  local answer, failure = red:evalsha(script.sha, unpack(all))
+  if answer == false and failure and string.find(failure, "NOSCRIPT", 1, true) == 1 then
+    answer, failure = red:eval(script.text, unpack(all))
+  end
+  return settled(red, answer, failure)
 end
 
 return M
