@@ -17,7 +17,7 @@ from typing import Protocol
 from django.conf import settings
 from django.db import connection
 
-from basis import numbers
+from basis import columns, numbers
 from payments import money, stops
 from payments.models import LIVE_STATES, ChannelCode, Outcome, Payment
 from payments.purchases import Quote
@@ -200,13 +200,14 @@ def _pay(kind: str, handler: BatchHandler, tries: list[_Try], now: datetime) -> 
     ]
     credits = {one.quote.currency: handler.credit(one.quote.currency) for one in tries}
     # The purchase, the payment and its history before the accounts: that is the order of locks.
-    poor = money.too_poor(takings)
+    shares = money.lock_and_share(takings)
+    poor = {share.taking.payment for share in shares if not share.lines}
     _record(kind, [one for one in tries if one.payment not in poor], now, succeeded=True)
     _record(kind, [one for one in tries if one.payment in poor], now, succeeded=False)
     handler.settle_all(
         [Winner(one.purchase, one.payment) for one in tries if one.payment not in poor], now=now
     )
-    money.take_all_from_wallets([one for one in takings if one.payment not in poor], credits=credits, at=now)
+    money.take_all_from_wallets([share for share in shares if share.lines], credits=credits, at=now)
     return {
         one.press.number: Pressed("failed", one.payment, "insufficient_funds")
         if one.payment in poor
@@ -258,12 +259,14 @@ def _record(kind: str, tries: Sequence[_Try], now: datetime, *, succeeded: bool)
                 "state": "succeeded" if succeeded else "failed",
                 "outcome": str(Outcome.WON) if succeeded else "",
                 "refusal": "" if succeeded else "insufficient_funds",
-                "numbers": [one.payment for one in tries],
-                "purchases": [one.press.number for one in tries],
-                "buyers": [quote.buyer_id for quote in quotes],
-                "amounts": [quote.amount_minor for quote in quotes],
-                "currencies": [quote.currency for quote in quotes],
-                "subjects": [quote.subject[:120] for quote in quotes],
-                "expires": [min(max(quote.payable_until, window), quote.limit_until) for quote in quotes],
+                "numbers": columns.texts(one.payment for one in tries),
+                "purchases": columns.texts(one.press.number for one in tries),
+                "buyers": columns.wholes(quote.buyer_id for quote in quotes),
+                "amounts": columns.wholes(quote.amount_minor for quote in quotes),
+                "currencies": columns.texts(quote.currency for quote in quotes),
+                "subjects": columns.texts(quote.subject[:120] for quote in quotes),
+                "expires": columns.texts(
+                    min(max(quote.payable_until, window), quote.limit_until).isoformat() for quote in quotes
+                ),
             },
         )

@@ -274,8 +274,8 @@ class OutboxMessage(models.Model):
 # Entry to bounded channels keeps its tables in a module of its own.
 from payments.entry_models import ChannelSetting, ChannelTurn  # noqa: E402, F401
 
-# So do the channels' statements.
-from payments.statement_models import Statement, StatementLine  # noqa: E402, F401
-
 # And what comparing them with our books leaves behind.
 from payments.reconcile_models import Discrepancy, ReconcileRun, Settlement  # noqa: E402, F401
+
+# So do the channels' statements.
+from payments.statement_models import Statement, StatementLine  # noqa: E402, F401

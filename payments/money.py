@@ -29,17 +29,18 @@ __all__ = [
     "InsufficientFunds",
     "KeyReused",
     "NoSuchEntry",
+    "Share",
     "Taking",
     "book_by_hand",
     "book_refund_done",
     "book_refund_requested",
     "book_success",
     "fold",
+    "lock_and_share",
     "release_hold",
     "reverse_by_hand",
     "take_all_from_wallets",
     "take_from_wallet",
-    "too_poor",
 ]
 
 fold = folding.fold
@@ -131,31 +132,35 @@ class Taking:
     currency: str
 
 
-def too_poor(takings: Sequence[Taking]) -> set[str]:
-    """
-    Lock the wallets and answer the payments that they cannot pay, when all are taken in this order. The others can be
-    taken by `take_all_from_wallets` until the transaction ends.
-    """
-    return {one.payment for one, lines in _splits(takings) if not lines}
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a taking debits bonus and cash by; no `lines` if the wallet cannot pay it."""
+
+    taking: Taking
+    lines: Sequence[Line]
 
 
-def take_all_from_wallets(takings: Sequence[Taking], *, credits: Mapping[str, str], at: datetime) -> None:
+def take_all_from_wallets(shares: Sequence[Share], *, credits: Mapping[str, str], at: datetime) -> None:
     """
-    Book many wallet payments in one statement, each bonus first, to the account of its currency in `credits`.
+    Book many wallet payments in one statement, to the account of its currency in `credits`.
 
     :raises InsufficientFunds: one of them cannot be paid; nothing is booked
     """
     entries = []
-    for one, lines in _splits(takings):
-        if not lines:
+    for share in shares:
+        one = share.taking
+        if not share.lines:
             raise InsufficientFunds(one.payment)
-        lines.append(Line(credits[one.currency], one.amount_minor))
-        entries.append(Entry(f"pay:{one.payment}", "payment", one.purchase, tuple(lines)))
+        lines = (*share.lines, Line(credits[one.currency], one.amount_minor))
+        entries.append(Entry(f"pay:{one.payment}", "payment", one.purchase, lines))
     ledger.post_all(entries, at=at)
 
 
-def _splits(takings: Sequence[Taking]) -> list[tuple[Taking, list[Line]]]:
-    """What each takes from bonus and cash, after those before it; no lines if it is too much."""
+def lock_and_share(takings: Sequence[Taking]) -> list[Share]:
+    """
+    Lock the wallets, and say what each taking debits, bonus first, when all are taken in this order. It holds until the
+    transaction ends.
+    """
     wallets = [(buyer_bonus(o.buyer_id, o.currency), buyer_cash(o.buyer_id, o.currency)) for o in takings]
     left = ledger.lock_available({code for wallet in wallets for code in wallet})
     found = []
@@ -168,7 +173,7 @@ def _splits(takings: Sequence[Taking]) -> list[tuple[Taking, list[Line]]]:
         for code, part in parts:
             if part:
                 left[code] -= part
-        found.append((one, [Line(code, -part) for code, part in parts if part]))
+        found.append(Share(one, [Line(code, -part) for code, part in parts if part]))
     return found
 
 

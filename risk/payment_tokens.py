@@ -18,11 +18,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from django.conf import settings
 from django.db import connection
 
-from basis import fast
+from basis import columns, fast
 
 TOKEN_LIFE = timedelta(hours=2)
 BURNED_MEMORY_S = 2 * 3600
@@ -146,10 +147,10 @@ def burn_all(burns: Sequence[Burn], *, now: datetime) -> dict[str, str]:
             BURN_ALL,
             [
                 now,
-                [burn.nonce for burn in burns],
-                [burn.subject for burn in burns],
-                [burn.buyer_id for burn in burns],
-                [burn.payment_number for burn in burns],
+                columns.texts(burn.nonce for burn in burns),
+                columns.texts(burn.subject for burn in burns),
+                columns.wholes(burn.buyer_id for burn in burns),
+                columns.texts(burn.payment_number for burn in burns),
             ],
         )
         missed = {burn.nonce for burn in burns} - {nonce for (nonce,) in cursor.fetchall()}
@@ -176,8 +177,12 @@ def _nonce(claim: Claim) -> str:
 
 
 def _mac(purpose: str, text: str) -> bytes:
-    key = hashlib.sha256(f"payment-token:{purpose}:{settings.SECRET_KEY}".encode()).digest()
-    return hmac.digest(key, text.encode(), "sha256")
+    return hmac.digest(_signing_key(purpose, settings.SECRET_KEY), text.encode(), "sha256")
+
+
+@lru_cache(maxsize=8)
+def _signing_key(purpose: str, secret: str) -> bytes:
+    return hashlib.sha256(f"payment-token:{purpose}:{secret}".encode()).digest()
 
 
 def _key(nonce: str) -> str:

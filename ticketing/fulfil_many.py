@@ -7,25 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from django.db import connection
 
-from basis import numbers
+from basis import columns, numbers
 from basis.lifecycle import StaleState
 from payments import money
 from payments.batch import Winner
 from ticketing.fulfil import OrderHandler
-from ticketing.models import Order
 
-FIELDS = (
-    *("id", "number", "buyer_id", "show_id", "amount_minor", "currency"),
-    *("state", "winner", "hold_until", "hold_limit", "quantity"),
-)
-LOCK = f"""
-SELECT {", ".join(FIELDS)}
-  FROM ticketing_order WHERE number = ANY(%s) ORDER BY id FOR NO KEY UPDATE
-"""  # noqa: S608 (column names of our own model)
+
+class LockedOrder(NamedTuple):
+    """The columns of an order that a payment looks at. A row of the model costs as much as the rest of its payment."""
+
+    pk: int
+    number: str
+    buyer_id: int
+    show_id: int
+    amount_minor: int
+    currency: str
+    state: str
+    hold_until: datetime
+    hold_limit: datetime
+    quantity: int
+
+
+LOCK = """
+SELECT id, number, buyer_id, show_id, amount_minor, currency, state, hold_until, hold_limit, quantity
+  FROM ticketing_order WHERE number = ANY(%s::text[]) ORDER BY id FOR NO KEY UPDATE
+"""
 
 # Orders and their history, then seats, as ticketing.fulfil does them one by one; the seats come back for the tickets.
 SETTLE = """
@@ -38,7 +49,7 @@ WITH paid AS (
   SELECT id, 'held', 'paid', %(now)s, 'paid', '', jsonb_build_object('payment', winner) FROM paid ORDER BY id
   RETURNING order_id
 ), sold AS (
-  UPDATE ticketing_seat SET state = 'S' WHERE order_id = ANY(%(ids)s) AND state = 'H' RETURNING id, order_id
+  UPDATE ticketing_seat SET state = 'S' WHERE order_id = ANY(%(ids)s::bigint[]) AND state = 'H' RETURNING id, order_id
 )
 SELECT sold.order_id, sold.id FROM sold JOIN paid ON paid.id = sold.order_id ORDER BY sold.order_id, sold.id
 """
@@ -55,9 +66,8 @@ class OrderBatchHandler:
 
     def lock_all(self, numbers: Sequence[str]) -> Mapping[str, object]:
         with connection.cursor() as cursor:
-            cursor.execute(LOCK, [list(numbers)])
-            rows = [dict(zip(FIELDS, row, strict=True)) for row in cursor.fetchall()]
-        return {row["number"]: Order(**row) for row in rows}
+            cursor.execute(LOCK, [columns.texts(numbers)])
+            return {row[1]: LockedOrder(*row) for row in cursor.fetchall()}
 
     quote_locked = OrderHandler.quote_locked
 
@@ -68,13 +78,13 @@ class OrderBatchHandler:
         """
         :raises basis.lifecycle.StaleState: an order changed although it was locked, or has lost seats
         """
-        orders = {cast(Order, winner.purchase).pk: cast(Order, winner.purchase) for winner in winners}
+        orders = {order.pk: order for order in (cast(LockedOrder, winner.purchase) for winner in winners)}
         if not orders:
             return
         with connection.cursor() as cursor:
             values: dict[str, Any] = {
-                "ids": list(orders),
-                "payments": [winner.payment for winner in winners],
+                "ids": columns.wholes(orders),
+                "payments": columns.texts(winner.payment for winner in winners),
                 "now": now,
             }
             cursor.execute(SETTLE, values)
@@ -86,10 +96,10 @@ class OrderBatchHandler:
                 TICKETS,
                 [
                     now,
-                    [numbers.new_number(numbers.TICKET, now) for _ in sold],
-                    [order_id for order_id, _ in sold],
-                    [seat_id for _, seat_id in sold],
-                    [orders[order_id].show_id for order_id, _ in sold],
-                    [orders[order_id].buyer_id for order_id, _ in sold],
+                    columns.texts(numbers.new_number(numbers.TICKET, now) for _ in sold),
+                    columns.wholes(order_id for order_id, _ in sold),
+                    columns.wholes(seat_id for _, seat_id in sold),
+                    columns.wholes(orders[order_id].show_id for order_id, _ in sold),
+                    columns.wholes(orders[order_id].buyer_id for order_id, _ in sold),
                 ],
             )

@@ -15,6 +15,7 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Sum
 
+from basis import columns
 from wallet.models import (
     BOUNDED_KINDS,
     Account,
@@ -118,8 +119,10 @@ WITH draft AS (
     JOIN entry ON entry.key = line.key
     JOIN wallet_account account ON account.code = line.code
   RETURNING entry_id
+), counted AS (
+  SELECT entry_id, count(*) AS lines FROM posted GROUP BY entry_id
 )
-SELECT key, id, (SELECT count(*) FROM posted WHERE posted.entry_id = entry.id) FROM entry
+SELECT key, coalesce(counted.lines, 0) FROM entry LEFT JOIN counted ON counted.entry_id = entry.id
 """
 
 
@@ -137,20 +140,20 @@ def post_all(entries: Sequence[Entry], *, at: datetime) -> set[str]:
     lines = [(entry.key, line) for entry in entries for line in entry.lines]
     values: dict[str, Any] = {
         "at": at,
-        "keys": [entry.key for entry in entries],
-        "kinds": [entry.kind for entry in entries],
-        "references": [entry.reference for entry in entries],
-        "memos": [entry.memo for entry in entries],
-        "reverses": [entry.reverses for entry in entries],
-        "line_keys": [key for key, _ in lines],
-        "codes": [line.account for _, line in lines],
-        "amounts": [line.amount_minor for _, line in lines],
+        "keys": columns.texts(entry.key for entry in entries),
+        "kinds": columns.texts(entry.kind for entry in entries),
+        "references": columns.texts(entry.reference for entry in entries),
+        "memos": columns.texts(entry.memo for entry in entries),
+        "reverses": columns.texts(entry.reverses for entry in entries),
+        "line_keys": columns.texts(key for key, _ in lines),
+        "codes": columns.texts(line.account for _, line in lines),
+        "amounts": columns.wholes(line.amount_minor for _, line in lines),
     }
     try:
         # The savepoint keeps the caller's transaction alive, so that it can record the refusal.
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(POST, values)
-            posted = {key: count for key, _, count in cursor.fetchall()}
+            posted = dict(cursor.fetchall())
             for entry in entries:
                 if entry.key in posted and posted[entry.key] != len(entry.lines):
                     raise Unbalanced(f"{entry.key}: an account is missing")
@@ -236,14 +239,14 @@ def lock_accounts(codes: Iterable[str]) -> dict[str, Account]:
 
 LOCK_AVAILABLE = """
 SELECT code, balance_minor - held_minor - coalesce(floor_minor, 0) FROM wallet_account
- WHERE code = ANY(%s) ORDER BY id FOR NO KEY UPDATE
+ WHERE code = ANY(%s::text[]) ORDER BY id FOR NO KEY UPDATE
 """
 
 
 def lock_available(codes: Iterable[str]) -> dict[str, int]:
     """Lock bounded accounts in the order of their ids; what each can spend now, by code."""
     with connection.cursor() as cursor:
-        cursor.execute(LOCK_AVAILABLE, [list(codes)])
+        cursor.execute(LOCK_AVAILABLE, [columns.texts(codes)])
         return dict(cursor.fetchall())
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
+from basis import columns
 from risk import switches
 from ticketing import seats
 from ticketing.models import Invitation, PriceTier, SalePhase
@@ -217,14 +218,14 @@ class _Batch:
             "now": self.now,
             "hold_until": hold_until,
             "hold_limit": self.now + max(settings.ORDER_HOLD, settings.ORDER_HOLD_LIMIT),
-            "numbers": [one.number for one, _, _ in placed],
-            "buyers": [one.buyer_id for one, _, _ in placed],
-            "keys": [one.client_key for one, _, _ in placed],
-            "phases": [phase.pk for _, phase, _ in placed],
-            "quantities": [len(chosen) for _, _, chosen in placed],
-            "equal": [one.accept_equal_seats for one, _, _ in placed],
-            "seat_orders": [one.number for one, _, chosen in placed for _ in chosen],
-            "seats": [seat_id for _, _, chosen in placed for seat_id in chosen],
+            "numbers": columns.texts(one.number for one, _, _ in placed),
+            "buyers": columns.wholes(one.buyer_id for one, _, _ in placed),
+            "keys": columns.texts(one.client_key for one, _, _ in placed),
+            "phases": columns.wholes(phase.pk for _, phase, _ in placed),
+            "quantities": columns.wholes(len(chosen) for _, _, chosen in placed),
+            "equal": columns.wholes(one.accept_equal_seats for one, _, _ in placed),
+            "seat_orders": columns.texts(one.number for one, _, chosen in placed for _ in chosen),
+            "seats": columns.wholes(seat_id for _, _, chosen in placed for seat_id in chosen),
         }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from django.db import connection
 
+from basis import columns
 from ticketing.rush.messages import Submission
 
 Wanted = tuple[Submission, int, int]  # the submission, its phase, the phase's limit
@@ -46,7 +47,7 @@ def _take(by_buyer: dict[int, list[Submission]], phase_id: int, limit: int) -> s
     # A sum above the limit takes nothing yet and locks its row.
     asked = {buyer: total if total <= limit else 0 for buyer, total in sums.items()}
     with connection.cursor() as cursor:
-        cursor.execute(TAKE, [phase_id, list(asked), list(asked.values()), limit])
+        cursor.execute(TAKE, [phase_id, columns.wholes(asked), columns.wholes(asked.values()), limit])
         counted = {buyer for (buyer,) in cursor.fetchall() if asked[buyer]}
         refused = set()
         for buyer in by_buyer.keys() - counted:
