@@ -30,6 +30,7 @@ urlpatterns = [path("api/groups", Groups.as_view())]
 
 @pytest.fixture
 def seven():
+    Group.objects.all().delete()  # the desk's roles
     return [Group.objects.create(name=f"g{number}").pk for number in range(7)]
 
 
