@@ -10,7 +10,7 @@ reaches the log.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -185,6 +185,18 @@ class Problem(exceptions.APIException):
         return headers
 
 
+# -- who wants to know
+# ------------------------------------------------------------------------------------------------
+Watcher = Callable[["Problem", Any], None]
+_watchers: list[Watcher] = []
+
+
+def watch(watcher: Watcher) -> None:
+    """Call `watcher(problem, request)` for everything that the API refuses. It must not fail, and be quick."""
+    if watcher not in _watchers:
+        _watchers.append(watcher)
+
+
 # -- from exception to problem
 # --------------------------------------------------------------------------------------
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
@@ -192,6 +204,8 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     problem = problem_of(error)
     if problem.status >= 500:
         _report(error, problem, context.get("request"))
+    for watcher in _watchers:
+        watcher(problem, context.get("request"))
     response = Response(
         problem.body(), status=problem.status, headers=problem.headers(), content_type=MEDIA_TYPE
     )

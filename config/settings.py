@@ -281,6 +281,10 @@ WECHAT = {
     "platform_keys": env.files("WECHAT_PLATFORM_KEYS"),
 }
 
+# -- metrics ----------------------------------------------------------------------------------------------
+# Who sends it as a bearer token may read /metrics; empty: staff alone may.
+METRICS_TOKEN = env.text("METRICS_TOKEN")
+
 # -- REST -----------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -401,6 +405,11 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "operations.dashboard.today",
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": True,
+        "navigation": "operations.navigation.groups",
+    },
 }
 
 LOGGING: dict[str, Any] = {

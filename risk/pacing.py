@@ -230,6 +230,15 @@ def counters(room: Room) -> dict[str, int]:
     }
 
 
+def waves(room: Room) -> tuple[Wave, ...]:
+    """What a room's counters were, second by second, for those who look; empty while the store is away."""
+    try:
+        told = [str(wave) for wave in fast.store().lrange(_keys(room)[1], 0, -1)]
+    except fast.FastStoreAway:
+        return ()
+    return tuple(Wave(*map(int, wave.split(":"))) for wave in told)
+
+
 def _came(claims_key: str, floor: int) -> int:
     """How many of the places up to `floor` were claimed. Place 0 does not exist, so its bit is never set."""
     return int(fast.store().execute_command("BITCOUNT", claims_key, 0, floor, "BIT"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -11,9 +13,9 @@ from django.utils.translation import gettext_lazy as _
 
 from basis import numbers, staff
 from basis.staff import HistoryAdmin, HistoryInline, LookOnlyAdmin, LookOnlyInline
-from payments.admin import PAYMENTS, REFUNDS
+from payments.admin import PAYMENTS, REFUNDS, PaymentAdmin, RefundAdmin
 from payments.models import Payment
-from ticketing.models import Allowance, Order, OrderEvent, OrderSeat, Row, Seat, Ticket
+from ticketing.models import Allowance, Order, OrderEvent, OrderSeat, Row, Seat, Show, Ticket
 from ticketing.orders import PURCHASE
 from wallet.admin import amount
 
@@ -23,6 +25,34 @@ staff.shows_numbers(numbers.TICKET, "ticketing_ticket")
 ORDERS = {"held": staff.WAITING, "paying": staff.WAITING, "paid": staff.GOOD, "refunded": staff.LOOK}
 SEATS = {"H": staff.WAITING, "S": staff.GOOD, "B": staff.BAD}
 TICKETS = {"valid": staff.GOOD, "used": staff.WAITING, "void": staff.BAD}
+
+
+class OfShow(admin.SimpleListFilter):
+    """Payments and refunds know no shows; their orders do. `path` leads from the listed thing to the purchase."""
+
+    title = _("show")
+    parameter_name = "of_show"
+    path = ""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            (code, code) for code in Show.objects.order_by("-starts_at").values_list("code", flat=True)[:50]
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        orders = Order.objects.filter(show__code=self.value()).values("number")
+        wanted = {f"{self.path}purchase_kind": PURCHASE, f"{self.path}purchase_number__in": orders}
+        return queryset.filter(**wanted)
+
+
+class RefundsOfShow(OfShow):
+    path = "payment__"
+
+
+PaymentAdmin.list_filter = (*PaymentAdmin.list_filter, OfShow)  # type: ignore[assignment]
+RefundAdmin.list_filter = (*RefundAdmin.list_filter, RefundsOfShow)  # type: ignore[assignment]
 
 
 def place(seat: Seat) -> str:

@@ -1,0 +1,243 @@
+"""The boards: their figures are the rows' own counts, every figure leads to its rows, and they cost a few queries."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from operations import seeding
+from operations.boards import finance, health, sale
+from operations.boards.shape import Board, Table
+from payments.models import Notification, OutboxMessage, Payment
+from risk import refusals
+from tests.operations.scene import Scene
+from ticketing.models import Order, Ticket
+
+# Session, user and, for who is no superuser, two of rights are among them.
+QUERIES_AT_MOST = {"sale": 20, "finance": 14, "health": 18}
+BOARDS = tuple(QUERIES_AT_MOST)
+
+
+@pytest.fixture
+def boss() -> Client:
+    client = Client(headers={"Accept-Language": "en"})
+    client.force_login(User.objects.create_superuser("boss"))
+    return client
+
+
+def address(name: str, **query: Any) -> str:
+    return reverse(f"boards:{name}", query=query)
+
+
+def sale_of(scene: Scene) -> Board:
+    return sale.board(show=scene.show, shows=[scene.show], span="all", now=scene.now)
+
+
+def figure(board: Board, key: str) -> Any:
+    return next(one for one in board.figures if one.key == key)
+
+
+def table(board: Board, key: str) -> Table:
+    return next(panel for panel in board.panels if isinstance(panel, Table) and panel.key == key)
+
+
+def listed(boss: Client, url: str) -> int:
+    """How many rows the list at `url` has."""
+    page = boss.get(url)
+    assert page.status_code == 200, url
+    return page.context["cl"].result_count
+
+
+# -- the live sale -----------------------------------------------------------------------------------------------------
+
+
+def test_the_sale_counts_what_the_lists_show(scene: Scene, undone: None, boss: Client) -> None:
+    board = sale_of(scene)
+    for key in ("placed", "open", "paid", "tickets", "left", "lost", "unknown"):
+        one = figure(board, key)
+        assert listed(boss, one.url) == int(one.value.replace(",", "")), key
+    assert figure(board, "placed").value == str(Order.objects.filter(show=scene.show).count())
+    assert figure(board, "tickets").value == str(
+        Ticket.objects.filter(show=scene.show).exclude(state="void").count()
+    )
+
+
+def test_every_number_of_the_tables_leads_to_so_many_rows(scene: Scene, undone: None, boss: Client) -> None:
+    checked = 0
+    for name in ("tiers", "channels", "refusals"):
+        for row in table(sale_of(scene), name).rows:
+            for cell in row:
+                if cell.url:
+                    assert listed(boss, cell.url) == int(str(cell.value).replace(",", "")), (name, cell)
+                    checked += 1
+    assert checked > 20
+
+
+def test_the_flow_and_the_funnel_add_up(scene: Scene, undone: None) -> None:
+    board = sale_of(scene)
+    flow = next(panel for panel in board.panels if panel.key == "flow")
+    sums = {one.colour: sum(one.values) for one in flow.series}
+    placed = Order.objects.filter(show=scene.show).count()
+    assert (sums["placed"], sums["other"]) == (placed, Ticket.objects.filter(show=scene.show).count())
+    funnel = next(panel for panel in board.panels if panel.key == "funnel")
+    counts = [stage.count for stage in funnel.stages]
+    assert counts[0] == placed
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_refusals_are_told_with_their_reasons(scene: Scene, undone: None) -> None:
+    refusals.count(scene.show.code, {"sold_out": 7, "limit_reached": 2}, now=scene.now)
+    refusals.count(scene.show.code, {"sold_out": 1}, now=scene.now - timedelta(hours=2))
+    refusals.count(scene.show.code, {"sold_out": 100}, now=scene.now - timedelta(hours=40))
+    rows = [[str(cell.value) for cell in row] for row in table(sale_of(scene), "refusals").rows]
+    assert any("Too few seats are left" in row[1] or "座位" in row[1] for row in rows)
+    assert "8" in [row[2] for row in rows]
+
+
+# -- finance -----------------------------------------------------------------------------------------------------------
+
+
+def test_finance_adds_up_what_the_ledger_says(scene: Scene, undone: None, boss: Client) -> None:
+    Payment.objects.filter(state="succeeded").update(paid_at=scene.now)
+    board = finance.board(period="today", now=scene.now)
+    done = Payment.objects.filter(state="succeeded")
+    assert f"{done.count():,}" in str(figure(board, "took").note)
+    assert listed(boss, figure(board, "took").url) == done.count()
+    assert listed(boss, figure(board, "returning").url) == 1 + int(
+        scene.refunds["refused"].state != "refused"
+    )
+    for row in table(board, "channels").rows:
+        for cell in row:
+            if cell.url:
+                assert boss.get(cell.url).status_code == 200, cell
+
+
+@pytest.mark.parametrize("period", finance.PERIODS)
+def test_periods_are_days_of_the_products_zone(period: str, scene: Scene, undone: None) -> None:
+    since, until = finance.bounds(period, scene.now)
+    assert (timezone.localtime(since).hour, timezone.localtime(until).hour) == (0, 0)
+    assert finance.board(period=period, now=scene.now).figures
+
+
+# -- health ------------------------------------------------------------------------------------------------------------
+
+
+def test_health_counts_what_is_stuck(scene: Scene, undone: None, boss: Client) -> None:
+    now = scene.now + timedelta(minutes=2)
+    board = health.board(now=now)
+    assert listed(boss, figure(board, "unknown").url) == int(figure(board, "unknown").value)
+    assert figure(board, "parked").value == str(Notification.objects.filter(verdict="parked").count())
+    assert figure(board, "parked").tone == "danger"
+    due = OutboxMessage.objects.filter(done_at=None, due_at__lte=now).count()
+    assert listed(boss, figure(board, "outbox").url) == due
+    assert figure(board, "ticketless").value == "0"
+    for one in board.figures:
+        if one.url.startswith("/"):
+            assert boss.get(one.url).status_code == 200, one
+
+
+def test_a_paid_order_without_its_ticket_is_seen(scene: Scene, undone: None, boss: Client) -> None:
+    order = scene.orders["paid_wallet"]
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM ticketing_ticket WHERE order_id = %s", [order.pk])
+    one = figure(health.board(now=scene.now), "ticketless")
+    assert (one.value, one.tone) == ("1", "danger")
+    assert listed(boss, one.url) == 1
+
+
+def test_the_lag_of_callbacks_is_measured(scene: Scene, undone: None) -> None:
+    payment = Payment.objects.filter(channel="alipay", state="succeeded").first()
+    assert payment is not None
+    assert payment.paid_at is not None
+    for n in range(20):
+        came = payment.paid_at + timedelta(seconds=n + 1)
+        Notification.objects.create(
+            channel="alipay", event_id=f"lag{n}", received_at=came, body=b"", verdict="applied",
+            payment_number=payment.number, facts={"what": "Paid"}, applied_at=came + timedelta(milliseconds=100),
+        )  # fmt: skip
+    rows = table(health.board(now=payment.paid_at + timedelta(minutes=30)), "lags").rows
+    shown = next(row for row in rows if "lag" not in str(row[0].value))
+    assert int(shown[1].value) >= 20
+    assert str(shown[4].value) == "0.10 s"
+
+
+# -- all of them -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_it_opens_and_its_changing_part_comes_alone(
+    name: str, scene: Scene, undone: None, boss: Client
+) -> None:
+    whole, part = boss.get(address(name)), boss.get(address(name, part=1))
+    assert (whole.status_code, part.status_code) == (200, 200)
+    assert "data-board" in whole.content.decode()
+    assert "<html" not in part.content.decode()
+    assert "no-store" in part.headers["Cache-Control"]
+    ids = re.findall(r'data-live-id="([^"]+)"', part.content.decode())
+    assert len(ids) == len(set(ids)) > 5
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_link_of_it_leads_somewhere(name: str, scene: Scene, undone: None, boss: Client) -> None:
+    page = boss.get(address(name, part=1)).content.decode()
+    for url in set(re.findall(r'href="(/[^"]+)"', page)):
+        answer = boss.get(unescape(url))
+        assert answer.status_code == 200, url
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_who_may_not_see_the_rows_does_not_see_the_board(name: str, scene: Scene, undone: None) -> None:
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    client = Client()
+    client.force_login(clerk)
+    assert client.get(address(name)).status_code == 403
+    assert Client().get(address(name)).status_code == 302
+    right = {"sale": "view_order", "finance": "view_payment", "health": "view_outboxmessage"}[name]
+    clerk.user_permissions.add(Permission.objects.get(codename=right))
+    assert client.get(address(name)).status_code == 200
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_its_queries_are_few_however_much_was_sold(
+    name: str, scene: Scene, undone: None, boss: Client
+) -> None:
+    asked = []
+    for _round in range(2):
+        with CaptureQueriesContext(connection) as queries:
+            assert boss.get(address(name, part=1)).status_code == 200
+        asked.append(len(queries))
+        seeding.seed_sold(show=scene.show, seats=100, now=scene.tick())
+    assert asked[1] <= asked[0] <= QUERIES_AT_MOST[name], asked
+
+
+def test_the_sidebar_shows_what_one_may_follow(scene: Scene, undone: None, boss: Client) -> None:
+    assert address("sale") in boss.get(reverse("admin:index")).content.decode()
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    client = Client()
+    client.force_login(clerk)
+    assert address("sale") not in client.get(reverse("admin:index")).content.decode()
+
+
+def test_what_the_api_refuses_is_counted_by_show(scene: Scene, undone: None, settings: Any) -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("refused"))
+    wanted = {"show": scene.show.code, "tier": "nowhere", "quantity": 1}
+    answer = client.post(
+        "/api/v1/orders", wanted, content_type="application/json", headers={"Idempotency-Key": "refused-once"}
+    )
+    assert answer.status_code == 404, answer.content
+    code = answer.json()["code"]
+    assert refusals.told(scene.show.code, hours=0, now=timezone.now())[code] == 1
+    assert client.get("/api/v1/orders/K0").status_code == 404
+    assert sum(refusals.told(scene.show.code, hours=0, now=timezone.now()).values()) == 1
