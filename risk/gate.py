@@ -61,14 +61,17 @@ def history_from(provider: HistoryOf) -> None:
     _history_of[:] = [provider]
 
 
-def check(features: Features, *, passed: str = "", now: datetime) -> Answer:
-    """Whether this request may go on. `passed`: the pass of a challenge, if it brought one."""
+def check(features: Features, *, passed: str = "", limited: bool = True, now: datetime) -> Answer:
+    """
+    Whether this request may go on. `passed`: the pass of a challenge, if it brought one. `limited`: False for what is
+    judged as its purpose and does not count towards that purpose's limits.
+    """
     held = policy.current()
     if held.judges:
         refused = _judged(features, held, passed, now)
         if refused is not None:
             return refused
-    return limit(features, route=features.purpose, now=now, held=held)
+    return limit(features, route=features.purpose, now=now, held=held) if limited else Answer(PASS)
 
 
 def _judged(features: Features, held: Policy, passed: str, now: datetime) -> Answer | None:

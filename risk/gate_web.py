@@ -56,15 +56,16 @@ def rate_headers(limited: Limited | None) -> dict[str, str]:
     }
 
 
-def admit(request: HttpRequest, *, purpose: str, show: str = "", now: datetime) -> Answer:
+def admit(
+    request: HttpRequest, *, purpose: str, show: str = "", limited: bool = True, now: datetime
+) -> Answer:
     """
     Let the request pass, or:
 
     :raises GateRefusal: `too_many_requests`, `unavailable`, `denied` or `challenge_required`
     """
-    answer = gate.check(
-        features_of(request, purpose, show, now=now), passed=passed_of(request, purpose), now=now
-    )
+    features = features_of(request, purpose, show, now=now)
+    answer = gate.check(features, passed=passed_of(request, purpose), limited=limited, now=now)
     return refuse_unless_passed(answer)
 
 
@@ -161,15 +162,15 @@ def pass_cookie(purpose: str) -> str:
 
 # -- the line in front of a view's method
 # ------------------------------------------------------------------------------------
-def gated(purpose: str) -> Callable[[Any], Any]:
+def gated(purpose: str, *, limited: bool = True) -> Callable[[Any], Any]:
     """Around a method of an API view, outside of `@idempotent`: a refusal costs no row and decides nothing."""
 
     def around(method: Any) -> Any:
         @functools.wraps(method)
         def wrapper(view: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-            wanted = request.data.get("show", "") if isinstance(request.data, dict) else ""
-            show = wanted if isinstance(wanted, str) else ""
-            answer = admit(request._request, purpose=purpose, show=show, now=timezone.now())  # noqa: TID251
+            # A show in the address needs no body, of whatever kind.
+            show, now = kwargs.get("code") or _show_in(request.data), timezone.now()  # noqa: TID251
+            answer = admit(request._request, purpose=purpose, show=show, limited=limited, now=now)
             response = method(view, request, *args, **kwargs)
             for name, value in rate_headers(answer.limited).items():
                 response.headers[name] = value
@@ -178,6 +179,11 @@ def gated(purpose: str) -> Callable[[Any], Any]:
         return wrapper
 
     return around
+
+
+def _show_in(data: Any) -> str:
+    show = data.get("show", "") if isinstance(data, dict) else ""
+    return show if isinstance(show, str) else ""
 
 
 def guard(request: HttpRequest, purpose: str) -> None:

@@ -34,7 +34,7 @@ DEVICE_AGE = timedelta(days=400)
 View = Callable[..., HttpResponse]
 
 
-def gated(purpose: str, *, needs_buyer: bool = True) -> Callable[[View], View]:
+def gated(purpose: str, *, needs_buyer: bool = True, limited: bool = True) -> Callable[[View], View]:
     """Around a page: posts pass the gate, everything else gets a device mark if it has none."""
 
     def around(view: View) -> View:
@@ -44,7 +44,8 @@ def gated(purpose: str, *, needs_buyer: bool = True) -> Callable[[View], View]:
             try:
                 if asks:
                     show = str(request.POST.get("show") or kwargs.get("code") or "")
-                    gate_web.admit(request, purpose=purpose, show=show, now=timezone.now())
+                    now = timezone.now()
+                    gate_web.admit(request, purpose=purpose, show=show, limited=limited, now=now)
             except GateRefusal as refusal:
                 return _refused(request, purpose, refusal)
             response = view(request, *args, **kwargs)

@@ -84,6 +84,14 @@ class Room(models.Model):
         return self.seed if self.drawn is not None else ""
 
     @property
+    def is_in_front(self) -> bool:
+        """
+        Whether the show is sold by turns: from the moment buyers are let in to wait, until staff start over. Closing an
+        opened room keeps new buyers out; it does not let everybody past it.
+        """
+        return self.state != RoomState.CLOSED or self.drawn is not None
+
+    @property
     def opened_at(self) -> datetime:
         """When this generation was really drawn, which staff may do earlier or later than announced; else the plan."""
         drawn = self.events.filter(action=DRAWN_BY, facts__has_key="drawn").order_by("-at").first()

@@ -61,6 +61,9 @@ def _nothing_set_at_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     from payments import entry
 
     entry.settings_held.pin({})
+    from ticketing import admission
+
+    admission.in_front.pin(frozenset())
     policy._held.policy, policy._held.looked_at = policy.Policy(0), 1e18
 
 

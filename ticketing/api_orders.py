@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -33,17 +33,26 @@ from basis.shapes import (
 )
 from payments.api import PaymentTokenView, payment_token_schema
 from risk.gate_web import GATED, gated
-from ticketing import listings, orders, phases, seats
+from ticketing import admission, listings, orders, phases, seats
 from ticketing.models import Order, OrderState, Seat
 from ticketing.timeline import timeline
 
 SEATS_LISTED_MAX = 100
+PASS = "Admission-Pass"  # noqa: S105 (a header's name)
+TURN = OpenApiParameter(
+    PASS,
+    str,
+    OpenApiParameter.HEADER,
+    description="Where the show has a waiting room: the pass that its queue gave",
+)
 # Early birds come back with the same key; this is how long we tell them to wait at most.
 RETRY_AFTER_MAX_S = 3600
 
 define("no_such_tier", status=404, title=_("The show has no such price tier"))
 define("bad_quantity", status=400, title=_("An order cannot have this many seats"))
 define("not_on_sale", status=409, title=_("The show is not on sale now"))
+define("pass_needed", status=403, title=_("Wait for your turn: this needs an admission pass"))
+define("pass_used", status=409, title=_("The admission pass was used or has ended"))
 define("sale_stopped", status=503, title=_("The sale is stopped for now"), retryable=True)
 define("not_eligible", status=403, title=_("This sale is not open to you"))
 define("limit_reached", status=409, title=_("You have as many seats as one buyer may"))
@@ -135,11 +144,13 @@ class OrdersView(APIView):
         summary="Hold seats",
         description="The seats are the buyer's until `hold_until`; a payment in flight prolongs that within a bound.",
         request=PlaceOrderSerializer,
+        parameters=[TURN],
         responses={
             201: OrderSerializer,
             **problem_responses(
                 *(*KEYED, *SIGNED_IN, "bad_quantity", "not_eligible", "no_such_tier", "not_on_sale"),
-                *("limit_reached", "sold_out", "seats_taken", "sale_stopped", *GATED),
+                *("limit_reached", "sold_out", "seats_taken", "sale_stopped", "pass_needed", "pass_used"),
+                *GATED,
             ),
         },
     )
@@ -156,22 +167,27 @@ def _place(request: Request, wanted: dict[str, Any], *, now: datetime) -> Order:
     tier_id = listings.published_tier(wanted["show"], wanted["tier"])
     if tier_id is None:
         raise Problem(code="no_such_tier", detail=_("Take the codes of show and tier from the show's page."))
+    buyer, key = signed_in(request), request.headers["Idempotency-Key"]
     try:
-        order = orders.place_order(
-            buyer=signed_in(request),
-            client_key=request.headers["Idempotency-Key"],
-            tier_id=tier_id,
-            quantity=wanted.get("quantity", 0),
-            seat_ids=wanted.get("seats", ()),
-            accept_equal_seats=wanted["accept_equal_seats"],
-            now=now,
-        )
+        admitted = admission.shown(request.headers.get(PASS, ""), show=wanted["show"], buyer_id=buyer.pk)
+        with admission.used(admitted, tier_id=tier_id, client_key=key, now=now):
+            order = orders.place_order(
+                buyer=buyer,
+                client_key=key,
+                tier_id=tier_id,
+                quantity=wanted.get("quantity", 0),
+                seat_ids=wanted.get("seats", ()),
+                accept_equal_seats=wanted["accept_equal_seats"],
+                now=now,
+            )
     except REFUSALS as error:
         raise refusal(error, now=now) from error
     return listings.with_seats(order)
 
 
 REFUSALS = (
+    admission.PassNeeded,
+    admission.PassUsed,
     orders.NoSuchTier,
     orders.BadQuantity,
     orders.KeyReused,
@@ -188,6 +204,15 @@ STOPPED_RETRY_S = 30
 def refusal(error: Exception, *, now: datetime) -> Problem:
     """What the API says when an order cannot be placed."""
     match error:
+        case admission.PassNeeded():
+            return Problem(
+                code="pass_needed",
+                detail=_("Join the show's queue; when it is your turn, it gives you the pass."),
+            )
+        case admission.PassUsed():
+            return Problem(
+                code="pass_used", detail=_("Queue again, and take a new Idempotency-Key with the new pass.")
+            )
         case orders.NoSuchTier():
             return Problem(code="no_such_tier")
         case orders.BadQuantity():

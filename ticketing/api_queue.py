@@ -19,6 +19,7 @@ from accounts.tokens import signed_in
 from basis.problems import Problem, define, problem_responses
 from basis.shapes import SIGNED_IN
 from risk import room_answers, waiting_room
+from risk.gate_web import GATED, gated
 from risk.signing import QueueNumber
 
 define("queue_closed", status=409, title=_("The waiting room is closed"))
@@ -92,9 +93,14 @@ class QueueView(APIView):
         responses={
             202: QueueSerializer,
             200: QueueSerializer,
-            **problem_responses(*REFUSALS, "queue_closed", "sold_out", "queue_full"),
+            **problem_responses(
+                *dict.fromkeys((*REFUSALS, *GATED)), "queue_closed", "sold_out", "queue_full"
+            ),
         },
     )
+    # Who would not get past the rules with an order gets no number, so no pass, so nothing out of the edge. Limits on
+    # orders count orders.
+    @gated("order", limited=False)
     def post(self, request: Request, code: str) -> Response:
         buyer_id, now = signed_in(request).pk, timezone.now()
         try:

@@ -13,13 +13,14 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.tokens import signed_in
 from basis import fast
-from basis.problems import Problem, define, problem_responses
+from basis.problems import Problem, problem_responses
 from basis.shapes import (
     ID_MAX,
     SIGNED_IN,
@@ -30,16 +31,12 @@ from basis.shapes import (
     StrictTruth,
 )
 from risk import signing, switches
-from risk.room_models import Room
-from ticketing import api_orders, listings, phases
+from risk.gate_web import GATED, gated
+from ticketing import admission, api_orders, listings, phases
 from ticketing.models import Show
 from ticketing.rush import pressing, receipts, submission
 from ticketing.rush.receipts import Receipt
 
-define("pass_needed", status=403, title=_("Wait for your turn: this needs an admission pass"))
-define("pass_used", status=409, title=_("The admission pass was used or has ended"))
-
-PASS = "Admission-Pass"  # noqa: S105 (a header's name)
 KEY = "Idempotency-Key"
 RETRY_S = 1
 
@@ -120,7 +117,7 @@ class RushOrdersView(APIView):
         summary="Submit an order in a rush",
         description="Accepted is not yet held: ask the address in Location. The same key gets the same receipt.",
         request=SubmissionSerializer,
-        parameters=[*KEYED, OpenApiParameter(PASS, str, OpenApiParameter.HEADER)],
+        parameters=[*KEYED, api_orders.TURN],
         responses={
             202: StandingSerializer,
             **problem_responses(
@@ -132,10 +129,11 @@ class RushOrdersView(APIView):
                     "pass_needed",
                     "sale_stopped",
                 ),
-                *dict.fromkeys(REASONS.values()),
+                *dict.fromkeys((*REASONS.values(), *GATED)),
             ),
         },
     )
+    @gated("order")
     def post(self, request: Request) -> Response:
         data = SubmissionSerializer(data=request.data)
         data.is_valid(raise_exception=True)
@@ -176,18 +174,12 @@ def _admission(request: Request, show: str, buyer_id: int) -> submission.Pass | 
 
     :raises Problem: `pass_needed`
     """
-    text = request.headers.get(PASS, "")
-    if not text:
-        if Room.objects.filter(show=show).exists():
-            raise Problem(code="pass_needed")
-        return None
+    text = request.headers.get(api_orders.PASS, "")
     try:
-        found = signing.read_pass(text)
-    except signing.NotOurs as error:
-        raise Problem(code="pass_needed") from error
-    if (found.show, found.buyer_id) != (show, buyer_id):
-        raise Problem(code="pass_needed")
-    return submission.Pass(found.nonce, found.expires_s * 1000)
+        found = admission.shown(text, show=show, buyer_id=buyer_id)
+    except admission.PassNeeded as error:
+        raise api_orders.refusal(error, now=timezone.now()) from error
+    return submission.Pass(found.nonce, found.expires_s * 1000) if found else None
 
 
 def _check_on_sale(show: str) -> None:
@@ -241,6 +233,7 @@ class RushOrderView(APIView):
     """The receipt is the right to ask."""
 
     public = True
+    authentication_classes: list[type[BaseAuthentication]] = []
 
     @extend_schema(
         operation_id="rush_status",
@@ -258,6 +251,8 @@ class RushPaymentView(APIView):
     """The receipt is the right to ask, the token in it the right to pay."""
 
     public = True
+    # An old cookie must neither cost a query nor make the check against forged requests refuse the press.
+    authentication_classes: list[type[BaseAuthentication]] = []
 
     @extend_schema(
         operation_id="rush_pay",
@@ -267,7 +262,7 @@ class RushPaymentView(APIView):
         responses={
             200: PressedSerializer,
             202: PressedSerializer,
-            **problem_responses("not_found", "unavailable"),
+            **problem_responses("malformed", "invalid", "not_found", "unavailable"),
         },
     )
     def post(self, request: Request, receipt: str) -> Response:

@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from ticketing.pages import events, orders, queue, seats, sign, tickets, wallet
+from ticketing.pages import events, orders, queue, seats, sign, submissions, tickets, wallet
 
 
 class Number:
@@ -34,6 +34,7 @@ urlpatterns = [
     path("orders/<number:number>/pay/", orders.pay, name="order-pay"),
     path("orders/<number:number>/check/", orders.check, name="order-check"),
     path("orders/<number:number>/cancel/", orders.cancel, name="order-cancel"),
+    path("submissions/<str:receipt>/", submissions.submitted, name="submission"),
     path("wallet/", wallet.wallet, name="wallet"),
     path("wallet/top-up/", wallet.new_topup, name="topup-new"),
     path("wallet/top-ups/<number:number>/", wallet.topup, name="topup"),

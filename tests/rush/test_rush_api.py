@@ -40,12 +40,17 @@ def test_what_is_refused(rush, program):  # noqa: F811
 def test_a_show_with_a_waiting_room_wants_a_pass(rush, program):  # noqa: F811
     from django.utils import timezone
 
-    from risk import signing
+    from risk import signing, steering
     from risk.room_models import Room
+    from ticketing import admission
 
     rush.clock.now = timezone.now()
     rush.turn()
-    Room.objects.create(show="small", opens_at=timezone.now())
+    room = Room.objects.create(show="small", opens_at=timezone.now())
+    admission.in_front.forget()
+    assert not admission.is_needed("small")  # staff have not let anybody in to wait
+    steering.open_room(show=room.show, actor="ops", now=timezone.now())
+    admission.in_front.forget()
     lin, wei = program("lin"), program("wei")
     body = {"show": "small", "tier": "UPPER", "quantity": 1}
     assert lin.post("/rush/orders", body).json()["code"] == "pass_needed"

@@ -16,12 +16,13 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_safe
 
 from risk.pages import gated
-from ticketing import availability, orders, phases
+from ticketing import admission, availability, orders, phases
 from ticketing.availability import TierSeats
 from ticketing.models import OPEN_ORDER_STATES, Event, Order, SalePhase, Show
-from ticketing.pages import refusals
+from ticketing.pages import refusals, turns
 from ticketing.pages.answers import SeeOther, buyer_of, unkept
 from ticketing.pages.refusals import Refusal
+from ticketing.pages.turns import Wanted
 
 SOLD_OUT = "sold_out"
 
@@ -80,20 +81,20 @@ def _order(request: HttpRequest, found: Event, show: Show, shows: list[Show]) ->
         kept = urlencode({"show": show.code, "tier": choice.tier, "quantity": str(choice.quantity)})
         return redirect(f"{reverse('sign-in')}?{urlencode({'next': f'{request.path}?{kept}'})}")
     tiers = {tier.code: tier.pk for tier in show.tiers.all()}
+    wanted = Wanted(
+        tier_id=tiers.get(choice.tier, 0),
+        client_key=choice.client_key,
+        quantity=choice.quantity,
+        accept_equal_seats=choice.accept_equal_seats,
+    )
     try:
-        order = orders.place_order(
-            buyer=buyer_of(request),
-            client_key=choice.client_key,
-            tier_id=tiers.get(choice.tier, 0),
-            quantity=choice.quantity,
-            accept_equal_seats=choice.accept_equal_seats,
-            now=timezone.now(),
-        )
+        return SeeOther(turns.place(request, show, wanted))
+    except admission.PassNeeded:
+        return SeeOther(reverse("queue", args=[show.code]))
     except refusals.ORDER_REFUSALS as error:
         if isinstance(error, orders.KeyReused):
             choice.client_key = new_key()
         return _page(request, found, show, shows, choice=choice, refusal=refusals.of_order(error))
-    return SeeOther(reverse("order", args=[order.number]))
 
 
 def read_choice(data: Any) -> Choice:
@@ -147,6 +148,7 @@ def sale_context(request: HttpRequest, show: Show, *, now: datetime) -> dict[str
         "left": left,
         "quantities": range(1, limit + 1),
         "open_order": open_order,
+        "turn": turns.turn_of(request, show, now=now),
     }
 
 

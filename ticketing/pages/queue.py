@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from basis import fast
 from risk import room_answers, waiting_room
+from risk.pages import gated
 from risk.room_models import Room
 from risk.waiting_room import Standing
 from ticketing.api_queue import remember, shown_by
@@ -36,6 +37,7 @@ AGAIN_S = 20
 
 @unkept
 @require_http_methods(["GET", "HEAD", "POST"])
+@gated("order", limited=False)
 def queue(request: HttpRequest, code: str) -> HttpResponse:
     room = Room.objects.filter(show=code).first()
     show = Show.objects.filter(code=code, event__published=True).select_related("event", "venue").first()

@@ -11,13 +11,16 @@ from django.utils.translation import ngettext
 
 from payments import checkout
 from risk.payment_tokens import TokenRefused
-from ticketing import orders, phases, seats
+from ticketing import admission, orders, phases, seats
 from ticketing.models import SalePhase
+from ticketing.pages import turns
 from ticketing.wording import channel_name
 from wallet import topups
 
 # What `place_order` raises for what a buyer can do.
 ORDER_REFUSALS = (
+    admission.PassUsed,
+    turns.Lost,
     orders.NoSuchTier,
     orders.BadQuantity,
     orders.KeyReused,
@@ -61,6 +64,11 @@ def of_order(error: Exception) -> Refusal:
             return Refusal("not_eligible", _not_eligible(error), 403)
         case phases.LimitReached():
             return Refusal("limit_reached", _limit_reached(error))
+        case admission.PassUsed():
+            text = _("You have used your turn for this price, or it is over. You may queue again.")
+            return Refusal("pass_used", text)
+        case turns.Lost():
+            return Refusal("lost", _("This did not work, and nothing was taken. Please try again."), 503)
         case seats.SeatsTaken():
             return Refusal(
                 "seats_taken", _("Some of these seats have just been taken. Your other choices are kept.")

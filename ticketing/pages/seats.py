@@ -13,13 +13,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from risk.pages import gated
-from ticketing import availability, orders, seats
+from ticketing import admission, availability, seats
 from ticketing.availability import RowSeats
 from ticketing.models import Seat, Section, Show
-from ticketing.pages import events, refusals
-from ticketing.pages.answers import SeeOther, buyer_of, unkept
+from ticketing.pages import events, refusals, turns
+from ticketing.pages.answers import SeeOther, unkept
 from ticketing.pages.events import Choice
 from ticketing.pages.refusals import Refusal
+from ticketing.pages.turns import Wanted
 
 
 def _show(code: str) -> Show:
@@ -65,22 +66,22 @@ def _order(request: HttpRequest, show: Show, found: Section) -> HttpResponse:
         text = _("Choose seats of one price at a time.")
         return _page(request, show, found, choice, Refusal("several_tiers", text, 400))
     ids = sorted(seat.pk for seat in chosen)
+    wanted = Wanted(
+        tier_id=tiers.pop(),
+        # The seats are part of the key: going back and choosing others is another order.
+        client_key=f"{choice.client_key}:{'-'.join(map(str, ids))}"[:255],
+        quantity=len(ids),
+        seat_ids=ids,
+        accept_equal_seats=choice.accept_equal_seats,
+    )
     try:
-        order = orders.place_order(
-            buyer=buyer_of(request),
-            # The seats are part of the key: going back and choosing others is another order.
-            client_key=f"{choice.client_key}:{'-'.join(map(str, ids))}"[:255],
-            tier_id=tiers.pop(),
-            quantity=len(ids),
-            seat_ids=ids,
-            accept_equal_seats=choice.accept_equal_seats,
-            now=timezone.now(),
-        )
+        return SeeOther(turns.place(request, show, wanted))
+    except admission.PassNeeded:
+        return SeeOther(reverse("queue", args=[show.code]))
     except refusals.ORDER_REFUSALS as error:
         if isinstance(error, seats.SeatsTaken):
             choice.seat_ids = [key for key in ids if key not in error.seat_ids]
         return _page(request, show, found, choice, refusals.of_order(error))
-    return SeeOther(reverse("order", args=[order.number]))
 
 
 def _page(

@@ -1,0 +1,92 @@
+"""
+The end of the waiting room: where one stands in front of a show, an order needs its buyer's admission pass and uses it.
+
+A pass is good for one order a price tier, whichever way it is placed: the mark that an order leaves here is the one for
+which the rush's script looks (ticketing/lua/submit.lua).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import datetime
+
+from basis import fast
+from basis.held import Held
+from risk import signing
+from risk.room_models import Room
+from risk.signing import Pass
+from ticketing.rush import keys
+
+
+class PassNeeded(Exception):
+    """The show has a waiting room, and no pass of this buyer for it came along."""
+
+
+class PassUsed(Exception):
+    """The pass has given an order of this price tier already, or it has ended."""
+
+
+def _load() -> frozenset[str]:
+    return frozenset(room.show for room in Room.objects.all() if room.is_in_front)
+
+
+in_front: Held[frozenset[str]] = Held(_load)
+
+
+def is_needed(show: str) -> bool:
+    """Whether the show is sold by turns; known in every process within two seconds, without a query of its own."""
+    return show in in_front.get()
+
+
+def shown(text: str, *, show: str, buyer_id: int) -> Pass | None:
+    """
+    The buyer's pass out of what came with the request; None where the show is sold without turns.
+
+    :raises PassNeeded: see there
+    """
+    if not is_needed(show):
+        return None
+    try:
+        found = signing.read_pass(text)
+    except signing.NotOurs as error:
+        raise PassNeeded(show) from error
+    if (found.show, found.buyer_id) != (show, buyer_id):
+        raise PassNeeded(show)
+    return found
+
+
+@contextlib.contextmanager
+def used(admitted: Pass | None, *, tier_id: int, client_key: str, now: datetime) -> Iterator[None]:
+    """
+    Use the pass for the order that is placed inside; an order that is refused gives it back. The same key may use the
+    same pass again, for it finds the same order. While the fast store is away the pass is not marked: it is signed, and
+    how many seats the buyer may have is decided in Postgres.
+
+    :raises PassUsed: see there
+    """
+    mark = _burn(admitted, tier_id, client_key, now) if admitted is not None else ""
+    try:
+        yield
+    except BaseException:
+        if mark:
+            with contextlib.suppress(fast.FastStoreAway):
+                fast.store().delete(mark)
+        raise
+
+
+def _burn(admitted: Pass, tier_id: int, client_key: str, now: datetime) -> str:
+    """The mark that was made; empty if it was there by the same key, or the store is away."""
+    left_ms = admitted.expires_s * 1000 - int(now.timestamp() * 1000)
+    if left_ms <= 0:
+        raise PassUsed(admitted.nonce)
+    mark, by = keys.admission(tier_id, admitted.nonce), f"key:{client_key}"
+    try:
+        if fast.store().set(mark, by, nx=True, px=left_ms):
+            return mark
+        known = fast.store().get(mark)
+    except fast.FastStoreAway:
+        return ""
+    if known != by:
+        raise PassUsed(admitted.nonce)
+    return ""
