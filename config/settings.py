@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
 from django.utils.translation import gettext_lazy as _
 from redis.backoff import NoBackoff
@@ -217,6 +218,16 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": 30},
     },
     "forget done messages": {"task": "payments.tasks.forget_done_messages", "schedule": 3600.0},
+    "judge merchants' trading": {
+        "task": "ticketing.tasks.judge_todays_trading",
+        "schedule": 300.0,
+        "options": {"expires": 300},
+    },
+    "judge merchants' trading by night": {
+        "task": "ticketing.tasks.judge_yesterdays_trading",
+        "schedule": crontab(hour=2, minute=40),
+        "options": {"expires": 3600},
+    },
     # `manage.py doctor` reads when this last arrived.
     "beat is alive": {"task": "operations.tasks.heartbeat", "schedule": 15.0, "options": {"expires": 15}},
     "forget old idempotency keys": {"task": "payments.tasks.forget_old_keys", "schedule": 3600.0},
@@ -235,20 +246,20 @@ ACCESS_LOG = env.text("KAIPIAO_ACCESS_LOG")
 # -- asking, repeating, giving up (seconds between tries; the last one repeats) --------------------------
 PAYMENT_QUERY_SCHEDULE_S = env.numbers("PAYMENT_QUERY_SCHEDULE_S", (5, 10, 20, 30, 60, 60, 120, 300, 600))
 REFUND_SCHEDULE_S = env.numbers("REFUND_SCHEDULE_S", (3, 10, 30, 60, 120, 300, 600, 1800, 3600))
+# A channel that has not answered clearly about a refund for this long: the buyer may take it into the wallet instead.
+REFUND_SILENT_AFTER = timedelta(
+    seconds=env.integer("REFUND_SILENT_AFTER_SECONDS", default=1800, low=1, high=604800)
+)
+# How long after a refund was last sent a channel's "no such refund" is believed; longer than any call may take.
+REFUND_SETTLES_AFTER = timedelta(
+    seconds=env.integer("REFUND_SETTLES_AFTER_SECONDS", default=120, low=1, high=86400)
+)
+# What one person of the staff may refund of one order; above it a second one must approve.
+REFUND_ALONE_MAX_MINOR = env.integer("REFUND_ALONE_MAX_MINOR", default=100_000, low=0, high=10**12)
 # A trade that a channel does not know this long after its deadline is closed; the time is for clocks that differ.
 ABSENT_GRACE = timedelta(seconds=env.integer("ABSENT_GRACE_SECONDS", default=60, low=1, high=3600))
 OUTBOX_LEASE = timedelta(seconds=env.integer("OUTBOX_LEASE_SECONDS", default=30, low=2, high=600))
 OUTBOX_KEEP = timedelta(days=env.integer("OUTBOX_KEEP_DAYS", default=7, low=1, high=3650))
-IDEMPOTENCY_LEASE = timedelta(seconds=env.integer("IDEMPOTENCY_LEASE_SECONDS", default=60, low=1, high=600))
-IDEMPOTENCY_KEEP = timedelta(hours=env.integer("IDEMPOTENCY_KEEP_HOURS", default=48, low=24, high=8760))
-
-# -- channels -----------------------------------------------------------------------------------------------
-# In development the channels are the sandbox's, with the keys that it made; in production they come from the
-# environment, and a channel without its credentials is not offered.
-SANDBOX_URL = "" if PRODUCTION else env.text("KAIPIAO_SANDBOX_URL", "http://127.0.0.1:8900").rstrip("/")
-CHANNEL_KEYS_DIR = Path(env.text("KAIPIAO_CHANNEL_KEYS_DIR") or devservices.paths().state / "channels")
-CHANNEL_TIMEOUT_S = env.number("CHANNEL_TIMEOUT_S", default=5.0, low=0.2, high=30)
-# The channels' statements as they came; nothing of it is ever served by a web server.
 # What crosses midnight: so close to it, a success that a statement lacks is looked for on its neighbours.
 RECONCILE_CROSSING = timedelta(
     seconds=env.integer("RECONCILE_CROSSING_SECONDS", default=1800, low=1, high=43_200)
@@ -261,6 +272,24 @@ RECONCILE_TIMEOUT = timedelta(
 RECONCILE_WORK_MEM_MB = env.integer("RECONCILE_WORK_MEM_MB", default=64, low=4, high=4096)
 # By contract, in millionths of what is paid; a channel that is not named keeps what it likes.
 CHANNEL_FEES_PPM = env.counts("CHANNEL_FEES_PPM", {"alipay": 6000, "wechat": 6000}, high=200_000)
+IDEMPOTENCY_LEASE = timedelta(seconds=env.integer("IDEMPOTENCY_LEASE_SECONDS", default=60, low=1, high=600))
+IDEMPOTENCY_KEEP = timedelta(hours=env.integer("IDEMPOTENCY_KEEP_HOURS", default=48, low=24, high=8760))
+
+# -- the desk -----------------------------------------------------------------------------------------------
+# From this amount on (fen), a resolution that moves money is asked for by one person and approved by another one.
+DESK_TWO_PEOPLE_FROM_MINOR = env.integer(
+    "DESK_TWO_PEOPLE_FROM_MINOR", default=100_000, low=0, high=1_000_000_000
+)
+# From this amount on (fen), it must be typed before the button works.
+DESK_TYPED_FROM_MINOR = env.integer("DESK_TYPED_FROM_MINOR", default=50_000, low=0, high=1_000_000_000)
+
+# -- channels -----------------------------------------------------------------------------------------------
+# In development the channels are the sandbox's, with the keys that it made; in production they come from the
+# environment, and a channel without its credentials is not offered.
+SANDBOX_URL = "" if PRODUCTION else env.text("KAIPIAO_SANDBOX_URL", "http://127.0.0.1:8900").rstrip("/")
+CHANNEL_KEYS_DIR = Path(env.text("KAIPIAO_CHANNEL_KEYS_DIR") or devservices.paths().state / "channels")
+CHANNEL_TIMEOUT_S = env.number("CHANNEL_TIMEOUT_S", default=5.0, low=0.2, high=30)
+# The channels' statements as they came; nothing of it is ever served by a web server.
 STATEMENTS_DIR = Path(env.text("KAIPIAO_STATEMENTS_DIR") or devservices.paths().state / "statements")
 ALIPAY = {
     "gateway_url": env.text("ALIPAY_GATEWAY_URL", "https://openapi.alipay.com/gateway.do"),
