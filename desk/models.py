@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from basis import lifecycle
 
@@ -24,7 +25,7 @@ class Queue(models.TextChoices):
 
 
 class CaseState(models.TextChoices):
-    OPEN = "open", _("open")  # somebody must decide
+    OPEN = "open", pgettext_lazy("case", "open")  # somebody must decide
     APPROVAL = "approval", _("waiting for approval")  # a second person must decide
     ACTED = "acted", _("acted on, watched")  # done what was decided; the cause is still there for now
     RESOLVED = "resolved", _("resolved")  # the cause is gone after somebody acted

@@ -213,6 +213,7 @@ def _channel(case: Case, facts: Facts, payment: Payment | None) -> Iterator[Pair
             yield from _told(told, payment)
     if asked := enquiry.last_answer(case):
         yield from _asked(asked)
+    yield from _next_steps(facts)
     yield from _statement(case)
 
 
@@ -245,6 +246,17 @@ def _told(row: Notification, payment: Payment) -> Iterator[Pair]:
         )
     yield Pair(_("received"), staff.moment(row.received_at))
     yield Pair(_("our verdict"), row.get_verdict_display(), colour=colour)
+
+
+def _next_steps(facts: Facts) -> Iterator[Pair]:
+    """What the product itself does next, and what went wrong the last time."""
+    for message in facts.next_steps().values():
+        yield Pair(_("next step"), kinds.message(message.kind), starts=True)
+        yield Pair(_("due"), staff.moment(message.due_at)[:-4])
+        if message.attempts:
+            yield Pair(_("tries"), str(message.attempts))
+        if message.last_error:
+            yield Pair(_("last error"), message.last_error[:160], colour=words.BAD)
 
 
 def _asked(entry: TrailEntry) -> Iterator[Pair]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -64,7 +65,7 @@ class Shown:
 def show(preview: Preview) -> Shown:
     return Shown(
         answer=kinds.answer(preview.answer),
-        moves=[_move(move) for move in preview.moves],
+        moves=_moves(preview.moves),
         lines=[_line(line) for line in preview.lines],
         messages=[_message(message) for message in preview.messages],
         checks=[_check(check) for check in preview.checks],
@@ -108,7 +109,7 @@ def compare(then: Preview, now: Preview | None) -> list[Difference]:
 
 
 def _told(preview: Preview) -> Iterator[tuple[str, str]]:
-    for move in (_move(move) for move in preview.moves):
+    for move in _moves(preview.moves):
         yield f"{move.what} {move.number}", f"{move.before or '∅'} → {move.after}"
     for number, line in enumerate(_line(line) for line in preview.lines):
         yield f"{number + 1}. {line.entry} · {line.account}", line.text
@@ -117,10 +118,19 @@ def _told(preview: Preview) -> Iterator[tuple[str, str]]:
     yield _("The case becomes"), kinds.case_state(preview.case_becomes)
 
 
+def _moves(moves: Sequence[Move]) -> list[ShownMove]:
+    """One line a move; seats, which have no number that anybody knows, are counted."""
+    seats = Counter((move.before, move.after) for move in moves if move.kind == "seat")
+    lines = [_move(move) for move in moves if move.kind != "seat"]
+    return lines + [
+        _move(Move("seat", f"× {count}", before, after)) for (before, after), count in seats.items()
+    ]
+
+
 def _move(move: Move) -> ShownMove:
     return ShownMove(
         what=kinds.thing(move.kind),
-        number="" if move.kind == "seat" else move.number,
+        number=move.number,
         before=_state(move.kind, move.before),
         after=_state(move.kind, move.after),
         colour=words.COLOURS.get(move.after.split(" ")[0], ""),
@@ -143,6 +153,9 @@ def _state(kind: str, told: str) -> str:
     state, _space, more = told.partition(" ")
     choices = _STATES.get(kind)
     name = str(choices(state).label) if choices and state in choices.values else state
+    if kind == "seat" and not told:
+        # A seat that the order no longer has is anybody's to buy.
+        return str(SeatState.FREE.label)
     return f"{name} · {more}" if more else name
 
 
