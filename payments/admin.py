@@ -219,7 +219,7 @@ class NotificationAdmin(LookOnlyAdmin):
 
     @admin.display(description=_("what it says"))
     def what_it_says(self, row: Notification) -> SafeString:
-        return _pre(_masked(row.facts))
+        return _pre(shown(row.facts))
 
     @admin.display(description=_("as it came"))
     def as_it_came(self, row: Notification) -> SafeString:
@@ -227,7 +227,7 @@ class NotificationAdmin(LookOnlyAdmin):
 
     @admin.display(description=_("headers"))
     def sent_headers(self, row: Notification) -> SafeString:
-        return _pre(_masked(row.headers))
+        return _pre(shown(row.headers))
 
 
 def readable(body: bytes) -> str:
@@ -238,11 +238,11 @@ def readable(body: bytes) -> str:
         found = json.loads(text)
     except ValueError:
         fields = parse_qsl(text, keep_blank_values=True)
-        return (_masked(dict(fields)) if fields else events.masked_text(text)) + more
-    return (_masked(found) if isinstance(found, dict) else events.masked_text(text)) + more
+        return (shown(dict(fields)) if fields else events.masked_text(text)) + more
+    return (shown(found) if isinstance(found, dict) else events.masked_text(text)) + more
 
 
-def _masked(facts: dict[str, Any]) -> str:
+def shown(facts: dict[str, Any]) -> str:
     hidden = {key: events.MASKED if key in BUYER_FIELDS else value for key, value in facts.items()}
     return json.dumps(dict(events.mask(None, "", hidden)), ensure_ascii=False, indent=2, default=str)
 
