@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any
 
-SMALLER_IS_BETTER = frozenset({"s", "ms", "bytes", "MiB"})
+SMALLER_IS_BETTER = frozenset({"s", "ms", "bytes", "MB", "MiB", "times"})
 
 
 @dataclass(frozen=True, slots=True)

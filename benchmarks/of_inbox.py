@@ -1,0 +1,79 @@
+"""What the desk's inbox costs with a hundred thousand open cases, measured against one with a thousand."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+from typing import Any
+
+from benchmarks.figures import Figure, benchmark
+
+FEW, MANY, LOOKS = 1_000, 100_000, 40
+QUERIES_AT_MOST = 12
+INBOX = "/admin/desk/case/"
+
+# Types, channels, teams, owners, amounts and ages mixed as a bad night would mix them.
+FILL = """
+INSERT INTO desk_case (number, kind, subject_kind, subject, state, queue, owner_id, channel, purchase_kind,
+  purchase_number, payment_number, amount_minor, currency, since, opened_at, due_at, weight, suggested, cause, facts)
+SELECT 'C' || lpad(n::text, 19, '0'), %(kinds)s[1 + n %% array_length(%(kinds)s, 1)], 'payment', 'P' || n, 'open',
+  (ARRAY['operations', 'finance', 'risk'])[1 + n %% 3], CASE WHEN n %% 4 = 0 THEN %(owner)s END,
+  (ARRAY['alipay', 'wechat', 'wallet', ''])[1 + n %% 4], 'order', 'K' || n, 'P' || n, 100 * (n %% 9973), 'CNY',
+  age, age, age + interval '4 hours', (n %% 9973) * (n %% 300), 'explain', '', '{}'
+FROM (SELECT n, %(now)s - (n %% 40000) * interval '1 minute' AS age FROM generate_series(%(from)s, %(to)s) n) cases
+"""
+
+
+@benchmark("inbox")
+def inbox() -> Figure:
+    from accounts.models import User
+
+    boss = User.objects.create_superuser("inbox-boss")
+    _fill(1, FEW, boss.pk)
+    few, queries = _look(boss)
+    _fill(FEW + 1, MANY, boss.pk)
+    many, queries_many = _look(boss)
+    if max(queries, queries_many) > QUERIES_AT_MOST:
+        raise AssertionError(f"{queries_many} queries for one page")
+    facts = {
+        "ms_with_1000": round(few["summed anew"] * 1000, 1),
+        "ms_with_100000": round(many["summed anew"] * 1000, 1),
+        "ms_with_100000_between_sums": round(many["between sums"] * 1000, 1),
+        "queries": queries_many,
+    }
+    return Figure("inbox", many["summed anew"] / few["summed anew"], "ratio", bar=1.5, facts=facts)
+
+
+def _fill(first: int, last: int, owner: int) -> None:
+    from django.db import connection
+    from django.utils import timezone
+
+    from desk import types
+
+    values = {"from": first, "to": last, "owner": owner, "kinds": list(types.TYPES), "now": timezone.now()}
+    with connection.cursor() as cursor:
+        cursor.execute(FILL, values)
+        cursor.execute("VACUUM ANALYZE desk_case")
+
+
+def _look(boss: Any) -> tuple[dict[str, float], int]:
+    """The median seconds of a page whose sums are taken anew, and of one between two sums; its queries at most."""
+    from django.db import connection
+    from django.test import Client
+    from django.test.utils import CaptureQueriesContext
+
+    from desk import inbox
+
+    client = Client()
+    client.force_login(boss, backend="accounts.signin.PhoneOrEmailBackend")
+    took: dict[str, list[float]] = {"summed anew": [], "between sums": []}
+    for _look in range(LOOKS):
+        inbox.forget_summary()
+        for times in took.values():
+            begun = time.perf_counter()
+            assert client.get(INBOX).status_code == 200
+            times.append(time.perf_counter() - begun)
+    inbox.forget_summary()
+    with CaptureQueriesContext(connection) as asked:
+        client.get(INBOX)
+    return {name: median(times) for name, times in took.items()}, len(asked)
