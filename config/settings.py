@@ -123,6 +123,18 @@ DATABASES["default"] |= {
     },
 }
 
+# Reads that decide nothing may ask a replica (basis.replica). It is read only, also where the server forgot to be; a
+# question that it does not answer soon is asked of the other.
+DATABASE_ROUTERS = ["basis.replica.Router"]
+if DATABASE_REPLICA_URL := env.text("DATABASE_REPLICA_URL"):
+    DATABASES["replica"] = DATABASES["default"] | env.database(DATABASE_REPLICA_URL)
+    DATABASES["replica"]["OPTIONS"] = {
+        "pool": DATABASES["default"]["OPTIONS"]["pool"] | {"timeout": 1},
+        "connect_timeout": 2,
+        "options": "-c statement_timeout=5000 -c default_transaction_read_only=on",
+    }
+    DATABASES["replica"]["TEST"] = {"MIRROR": "default"}
+
 # -- Redis accelerates --------------------------------------------------------------------------------
 REDIS_URL = env.text("REDIS_URL") or devservices.redis_url()
 REDIS_TIMEOUT_S = env.number("REDIS_TIMEOUT_S", default=0.5, low=0.05, high=10)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from basis import replica
 from payments.models import Notification, OutboxMessage, Payment, PaymentState, Refund, RefundState, Verdict
 from ticketing.models import OPEN_ORDER_STATES, Order, OrderState
 
@@ -30,10 +31,13 @@ class Card:
 def today(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Unfold's dashboard callback: the cards that this member of the staff may follow."""
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    context["cards"] = [
-        card for right, cards in _CARDS.items() if request.user.has_perm(right) for card in cards(midnight)
-    ]
+    context["cards"] = _counted([right for right in _CARDS if request.user.has_perm(right)], midnight)
     return context
+
+
+@replica.looks
+def _counted(rights: Iterable[str], midnight: datetime) -> list[Card]:
+    return [card for right in rights for card in _CARDS[right](midnight)]
 
 
 def _orders(midnight: datetime) -> Iterator[Card]:

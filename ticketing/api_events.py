@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from basis import replica
 from basis.pagination import NewestFirst
 from basis.problems import Problem, problem_responses
 from basis.shapes import PAGE_PARAMETERS, MoneyField, UtcField, page_of
@@ -102,6 +103,7 @@ class EventsView(PublicView):
         responses={200: page_of("EventPage", EventSerializer), **problem_responses("invalid")},
         auth=[],
     )
+    @replica.looks
     def get(self, request: Request) -> Response:
         pages = NewestFirst()
         page = pages.paginate_queryset(listings.published_events(), request, self)
@@ -115,6 +117,7 @@ class EventView(PublicView):
         responses={200: EventSerializer, **problem_responses("not_found")},
         auth=[],
     )
+    @replica.looks
     def get(self, request: Request, slug: str) -> Response:
         event = listings.published_events().filter(slug=slug).first()
         if event is None:
@@ -129,6 +132,7 @@ class ShowView(PublicView):
         responses={200: ShowSerializer, **problem_responses("not_found")},
         auth=[],
     )
+    @replica.looks
     def get(self, request: Request, code: str) -> Response:
         show = listings.published_show(code)
         if show is None:
@@ -218,6 +222,7 @@ class SeatPlanView(PublicView):
         responses={200: SeatPlanSerializer, **problem_responses("not_found")},
         auth=[],
     )
+    @replica.looks
     def get(self, request: Request, code: str, section: str) -> Response:
         # Postgres texts hold no NUL, so no section has one in its code.
         rows = [] if "\0" in section else listings.seat_plan(code, section)

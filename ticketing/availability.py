@@ -1,20 +1,21 @@
 """
 What is left: seats by price tier, by section, and seat by seat. Answers for people who look, not for those who buy.
 
-The counts are at most `FRESH_S` old (one count of a stadium serves everybody who looks in that second); taking seats
-looks for itself (ticketing.seats).
+The counts are at most a second old: one count of a stadium serves everybody who looks in that second, and by tier it is
+the same one everywhere (ticketing.seats_left). Taking seats looks for itself (ticketing.seats).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.core.cache import cache
 from django.db.models import Count, Q
 
+from basis import replica
 from risk import switches
+from ticketing import seats_left
 from ticketing.models import PriceTier, SalePhase, Seat, SeatState, Section, Show
 
 FRESH_S = 1
@@ -52,15 +53,15 @@ class RowSeats:
         return sum(seat.state == SeatState.FREE for seat in self.seats)
 
 
-def by_tier(show: Show) -> list[TierSeats]:
-    """Every tier of the show, best first, with its counts."""
-    counts = _fresh(f"seats-by-tier:{show.pk}", lambda: _counted(show.pk, "tier_id"))
+def by_tier(show: Show, *, now: datetime) -> list[TierSeats]:
+    """Every tier of the published show, best first, with the counts that everybody is shown."""
+    counts = {tier.id: (tier.total, tier.free) for tier in seats_left.of(show.code, now=now).tiers}
     return [TierSeats(tier, *counts.get(tier.pk, (0, 0))) for tier in PriceTier.objects.filter(show=show)]
 
 
 def by_section(show: Show) -> list[SectionSeats]:
     """Every section of the show's venue that has seats of the show, with its counts."""
-    counts = _fresh(f"seats-by-section:{show.pk}", lambda: _counted(show.pk, "row__section_id"))
+    counts = _fresh(show.pk)
     sections = Section.objects.filter(venue_id=show.venue_id)
     return [SectionSeats(section, *counts[section.pk]) for section in sections if section.pk in counts]
 
@@ -85,17 +86,18 @@ def phase_to_show(show: Show, *, now: datetime) -> tuple[SalePhase | None, str]:
     return (phases[-1], OVER) if phases else (None, NONE)
 
 
-def _counted(show_id: int, by: str) -> Counts:
-    seats = Seat.objects.filter(show_id=show_id).exclude(state=SeatState.BLOCKED).order_by()
-    return {
-        row[by]: (row["total"], row["free"])
-        for row in seats.values(by).annotate(total=Count("pk"), free=FREE)
-    }
-
-
-def _fresh(key: str, count: Callable[[], Counts]) -> Counts:
+def _fresh(show_id: int) -> Counts:
+    key = f"seats-by-section:{show_id}"
     found: Counts | None = cache.get(key)
     if found is None:
-        found = count()
+        found = _counted(show_id)
         cache.set(key, found, FRESH_S)
     return found
+
+
+@replica.looks
+def _counted(show_id: int) -> Counts:
+    """By section: all seats for sale, and how many of them are free."""
+    seats = Seat.objects.filter(show_id=show_id).exclude(state=SeatState.BLOCKED).order_by()
+    counted = seats.values("row__section_id").annotate(total=Count("pk"), free=FREE)
+    return {row["row__section_id"]: (row["total"], row["free"]) for row in counted}

@@ -16,10 +16,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
 from django.utils.translation import get_language
 
-from basis import fast
+from basis import fast, replica
 from ticketing.models import SalePhase
 
 KEEP_MS = 900  # with the time that counting takes, an answer is never older than a second
@@ -128,13 +127,14 @@ SELECT tier.id, tier.code, tier.name_zh, tier.name_en, tier.price_minor, tier.cu
 """
 
 
+@replica.looks
 def count(code: str, *, now: datetime) -> Availability:
     """
     Count a show's seats now: one query for the tiers, one for the phases.
 
     :raises NoSuchShow: see there
     """
-    with connection.cursor() as cursor:
+    with replica.connection().cursor() as cursor:
         cursor.execute(COUNT, [code])
         rows = cursor.fetchall()
     if not rows:

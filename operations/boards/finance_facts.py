@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db import connection
 from django.utils import timezone
+
+from basis import replica
 
 TOOK = """
 SELECT channel, currency, count(*), coalesce(sum(amount_minor), 0) FROM payments_payment
@@ -220,7 +221,8 @@ def _sums(sql: str, values: dict[str, Any]) -> dict[Pair, Sum]:
     }
 
 
+@replica.looks
 def _asked(sql: str, values: dict[str, Any]) -> list[Any]:
-    with connection.cursor() as cursor:
+    with replica.connection().cursor() as cursor:
         cursor.execute(sql, values)
         return cursor.fetchall()

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
 from django.utils.translation import get_language
 
-from basis import fast
+from basis import fast, replica
 from risk import pacing, refusals
 from risk.room_models import Room
 from ticketing.models import Show
@@ -201,7 +200,8 @@ def _queued(tiers: list[int]) -> dict[int, int]:
         return {}
 
 
+@replica.looks
 def _asked(sql: str, values: dict[str, Any]) -> list[Any]:
-    with connection.cursor() as cursor:
+    with replica.connection().cursor() as cursor:
         cursor.execute(sql, values)
         return cursor.fetchall()

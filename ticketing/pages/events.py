@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_safe
 
+from basis import replica
 from risk.pages import gated
 from ticketing import admission, availability, orders, phases
 from ticketing.availability import TierSeats
@@ -46,12 +47,16 @@ def new_key() -> str:
 @unkept
 @require_safe
 def events(request: HttpRequest) -> HttpResponse:
+    now = timezone.now()
+    return render(request, "pages/events.html", {"events": _listed(now), "now": now})
+
+
+@replica.looks
+def _listed(now: datetime) -> list[tuple[Event, Show | None]]:
     found = (
         Event.objects.filter(published=True).prefetch_related("shows__venue", "shows__phases").order_by("-pk")
     )
-    now = timezone.now()
-    listed = [(event, _upcoming(list(event.shows.all()), now)) for event in found[:100]]
-    return render(request, "pages/events.html", {"events": listed, "now": now})
+    return [(event, _upcoming(list(event.shows.all()), now)) for event in found[:100]]
 
 
 @unkept
@@ -135,7 +140,7 @@ def _page(
 def sale_context(request: HttpRequest, show: Show, *, now: datetime) -> dict[str, Any]:
     """What both ways to choose seats show: the sale's phase, what is left, and what this buyer may still take."""
     phase, sale = availability.phase_to_show(show, now=now)
-    tiers = availability.by_tier(show)
+    tiers = availability.by_tier(show, now=now)
     if sale == availability.OPEN and not any(tier.free for tier in tiers):
         sale = SOLD_OUT
     limit = min(phase.per_buyer_limit if phase else 1, settings.ORDER_QUANTITY_MAX)
