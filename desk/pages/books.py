@@ -252,7 +252,7 @@ def _next_steps(facts: Facts) -> Iterator[Pair]:
     """What the product itself does next, and what went wrong the last time."""
     for message in facts.next_steps().values():
         yield Pair(_("next step"), kinds.message(message.kind), starts=True)
-        yield Pair(_("due"), staff.moment(message.due_at)[:-4])
+        yield Pair(_("next at"), staff.moment(message.due_at)[:-4])
         if message.attempts:
             yield Pair(_("tries"), str(message.attempts))
         if message.last_error:

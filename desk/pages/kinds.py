@@ -134,4 +134,6 @@ _FACTS: Mapping[str, Any] = {
     "on_its_way_minor": _("on its way"),
     "payment": _("payment"),
     "refund": _("refund"),
+    "score": _("score"),
+    "rules": _("rules"),
 }
