@@ -20,10 +20,19 @@ VIEWER, OPERATOR, APPROVER, FINANCE, RISK = "viewer", "operator", "approver", "f
 LOOKED_AT = ("basis", "accounts", "wallet", "risk", "payments", "ticketing", "operations", "desk")
 RIGHTS: Mapping[str, tuple[str, ...]] = {
     VIEWER: (),
-    OPERATOR: ("assign_case", "resolve_operations"),
-    APPROVER: ("approve_resolution",),
-    FINANCE: ("assign_case", "resolve_finance", "export_trail"),
-    RISK: ("assign_case", "resolve_risk"),
+    OPERATOR: (
+        *("desk.assign_case", "desk.resolve_operations"),
+        *("risk.throw_killswitch", "ticketing.refund_order"),
+    ),
+    APPROVER: ("desk.approve_resolution",),
+    FINANCE: (
+        *("desk.assign_case", "desk.resolve_finance", "desk.export_trail"),
+        *("payments.add_statement", "ticketing.refund_order"),
+    ),
+    RISK: (
+        *("desk.assign_case", "desk.resolve_risk"),
+        *("risk.throw_killswitch", "risk.hold_settlement", "risk.change_riskfinding"),
+    ),
 }
 
 
@@ -39,9 +48,10 @@ def make_groups() -> None:
         group.permissions.set(rights_of(RIGHTS[name]))
 
 
-def rights_of(codenames: Iterable[str]) -> Iterable[Permission]:
-    """The right to look at everything of ours, and those named."""
-    looking = Q(content_type__app_label__in=LOOKED_AT, codename__startswith="view_")
-    return Permission.objects.filter(
-        looking | Q(content_type__app_label="desk", codename__in=tuple(codenames))
-    )
+def rights_of(names: Iterable[str]) -> Iterable[Permission]:
+    """The right to look at everything of ours, and those named (`app.codename`)."""
+    wanted = Q(content_type__app_label__in=LOOKED_AT, codename__startswith="view_")
+    for name in names:
+        label, codename = name.split(".")
+        wanted |= Q(content_type__app_label=label, codename=codename)
+    return Permission.objects.filter(wanted)

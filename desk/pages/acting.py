@@ -65,6 +65,8 @@ CANNOT: Mapping[str, Any] = {
     "does_not_fit": gettext_lazy("That does not fit the facts."),
     "nothing_to_repair": gettext_lazy("Nothing that we know of is missing."),
     "nothing_known": gettext_lazy("Nothing is known about it here."),
+    "not_redirectable": gettext_lazy("This refund cannot go to the wallet."),
+    "no_findings": gettext_lazy("Every finding about the merchant is marked already."),
     "no_notification": gettext_lazy("The message is not there any more."),
 }
 

@@ -272,11 +272,26 @@ def _asked(entry: TrailEntry) -> Iterator[Pair]:
 
 
 def _statement(case: Case) -> Iterator[Pair]:
-    """The facts of a discrepancy, which its case repeats."""
+    """The facts of a discrepancy, which its case repeats: what the channel's statement says."""
     facts = case.facts
-    if facts.get("theirs_minor") is not None:
-        minor = int(facts["theirs_minor"])
-        yield Pair(_("amount in the statement"), words.amount(minor, case.currency), AMOUNT, abs(minor))
-    for name in ("day", "klass", "line", "reference", "status"):
-        if facts.get(name):
-            yield Pair(name, str(facts[name]))
+    if case.subject_kind != "discrepancy":
+        return
+    yield Pair(_("statement of"), str(facts.get("day", "")), starts=True)
+    theirs = facts.get("theirs_minor")
+    if theirs is None:
+        yield Pair(_("it says"), _("nothing about it"), TAKEN, False)
+    else:
+        is_refund = int(theirs) < 0
+        minor = abs(int(theirs))
+        yield Pair(
+            _("refund in the statement") if is_refund else _("amount in the statement"),
+            words.amount(minor, case.currency),
+            "" if is_refund else AMOUNT,
+            minor,
+        )
+    if facts.get("number"):
+        yield Pair(_("number"), str(facts["number"]))
+    fees = (facts.get("fee_milli"), facts.get("fee_expected_milli"))
+    for name, milli in zip((_("fee"), _("fee by contract")), fees, strict=True):
+        if milli is not None:
+            yield Pair(name, words.amount(int(milli) // 1000, case.currency))

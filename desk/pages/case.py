@@ -25,9 +25,10 @@ from desk.acts import ALWAYS, Way
 from desk.facts import Facts
 from desk.inbox import Filters
 from desk.models import Case, RequestState, Resolution, ResolutionRequest
-from desk.pages import acting, books, effects, kinds, people, story, words
+from desk.pages import acting, books, effects, evidence, kinds, people, story, words
 from desk.pages.inbox import row
 from payments.models import ChannelCode
+from payments.reconcile_models import Klass
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ def _context(request: HttpRequest, case: Case) -> dict[str, Any]:
         "about": kinds.says(case.kind),
         "found": _found(case),
         "books": books.side_by_side(case, facts),
+        "evidence": evidence.about(case),
         "timeline": story.of(case, facts),
         "told": story.messages(facts.told),
         "related": [row(other, now=now) for other in inbox.related(case)],
@@ -85,10 +87,16 @@ def _context(request: HttpRequest, case: Case) -> dict[str, Any]:
 def _found(case: Case) -> list[tuple[str, str]]:
     """What the detector saw, in a line."""
     plain = ((name, value) for name, value in case.facts.items() if isinstance(value, str | int | float))
-    return [(kinds.fact(name), _said(name, value, case.currency)) for name, value in plain if value != ""]
+    return [
+        (kinds.fact(name), _said(name, value, case.currency))
+        for name, value in plain
+        if value != "" and not name.endswith("_milli")
+    ]
 
 
 def _said(name: str, value: Any, currency: str) -> str:
+    if name == "class" and value in Klass.values:
+        return str(Klass(value).label)
     return words.amount(int(value), currency) if name.endswith("_minor") else str(value)
 
 

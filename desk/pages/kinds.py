@@ -115,6 +115,9 @@ _THINGS: Mapping[str, Any] = {
     "notification": _("notification"),
     "hold": _("money set aside"),
     "amount": _("amount"),
+    "discrepancy": _("discrepancy"),
+    "finding": _("finding"),
+    "settlement": _("settlement to the merchant"),
 }
 _MESSAGES: Mapping[str, Any] = {
     "payment.chase": _("the channel is asked about the payment"),

@@ -234,9 +234,12 @@ def test_a_view_is_saved_shared_replaced_and_forgotten(staff: Callable[..., Clie
 def test_each_role_has_its_rights_and_nobody_may_change_money() -> None:
     roles.make_groups()
     deeds = {
-        group.name: set(
-            group.permissions.exclude(codename__startswith="view_").values_list("codename", flat=True)
-        )
+        group.name: {
+            f"{label}.{codename}"
+            for label, codename in group.permissions.exclude(codename__startswith="view_").values_list(
+                "content_type__app_label", "codename"
+            )
+        }
         for group in Group.objects.filter(name__in=roles.RIGHTS)
     }
     assert deeds == {name: set(rights) for name, rights in roles.RIGHTS.items()}
