@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from django.apps import apps
 from django.utils.safestring import SafeString
 
 from basis import staff
 from desk.models import Case
 from desk.pages import words
-from risk.trading import rules
-from risk.trading_models import RiskFinding
 
 LISTED, ORDERS = 30, 6
 
@@ -33,11 +33,13 @@ def about(case: Case) -> list[Found]:
     """The findings about the merchant that the case names, the gravest first; none for any other case."""
     if case.subject_kind != "merchant":
         return []
-    found = RiskFinding.objects.filter(merchant=case.subject).order_by("-weight", "-day")
+    found = apps.get_model("risk", "RiskFinding").objects.filter(merchant=case.subject).order_by("-weight", "-day")
     return [_shown(one) for one in found[:LISTED]]
 
 
-def _shown(one: RiskFinding) -> Found:
+def _shown(one: Any) -> Found:
+    from risk.trading import rules
+
     known = rules.RULES.get(one.rule)
     numbers = one.evidence.get("orders") or one.evidence.get("numbers") or []
     return Found(
