@@ -5,3 +5,6 @@ from django.utils.translation import gettext_lazy as _
 class DeskConfig(AppConfig):
     name = "desk"
     verbose_name = _("Operations desk")
+
+    def ready(self) -> None:
+        from desk import merchants  # noqa: F401 - registers the case type about merchants

@@ -40,7 +40,7 @@ GROUPS: list[tuple[Any, list[Entry]]] = [
         [
             (_("Orders"), "receipt_long", "ticketing.view_order", "admin:ticketing_order_changelist"),
             (
-                _("Tickets"),
+                _("E-tickets"),
                 "confirmation_number",
                 "ticketing.view_ticket",
                 "admin:ticketing_ticket_changelist",

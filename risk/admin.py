@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from basis import staff
 from basis.staff import LookOnlyAdmin
-from risk import gate_admin, room_admin, switch_admin  # noqa: F401 - registers gate, waiting rooms, kill switches
+from risk import gate_admin, room_admin, switch_admin, trading_admin  # noqa: F401 - registers their pages
 from risk.models import BurnedToken
 
 

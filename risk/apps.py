@@ -5,8 +5,11 @@ class RiskConfig(AppConfig):
     name = "risk"
 
     def ready(self) -> None:
+        from django.contrib.auth.signals import user_logged_in
+
         from basis import door, problems
-        from risk import gate_web, refusals
+        from risk import devices, gate_web, refusals
 
         door.put_in_charge(gate_web.guard)
         problems.watch(refusals.seen)
+        user_logged_in.connect(devices.note, dispatch_uid="risk.devices")

@@ -269,3 +269,11 @@ class Judgement(models.Model):
 from risk.load_models import ThresholdEstimate, ThresholdSetting  # noqa: E402, F401
 from risk.room_models import Room, RoomEvent  # noqa: E402, F401
 from risk.switch_models import KillSwitch, SwitchEvent  # noqa: E402, F401
+from risk.trading_models import (  # noqa: E402
+    BuyerDevice,  # noqa: F401
+    MerchantDay,  # noqa: F401
+    MerchantPerson,  # noqa: F401
+    RiskFinding,  # noqa: F401
+    SettlementHold,  # noqa: F401
+    TradingRule,  # noqa: F401
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from ticketing import expiry
+from ticketing import expiry, trading
 
 BATCH = 500
 BATCHES_A_TASK = 20
@@ -21,3 +21,16 @@ def expire_orders(**_from_newer_senders: object) -> int:
         if done < BATCH:
             break
     return ended
+
+
+@shared_task
+def judge_todays_trading(**_from_newer_senders: object) -> int:
+    """What organisers have done so far today; how many findings there are."""
+    now = timezone.now()
+    return sum(len(one.found) for one in trading.judge_day(timezone.localtime(now).date(), now=now))
+
+
+@shared_task
+def judge_yesterdays_trading(**_from_newer_senders: object) -> int:
+    """The nightly round: yesterday in whole, and new bars."""
+    return sum(len(one.found) for one in trading.judge_night(now=timezone.now()))

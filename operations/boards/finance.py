@@ -320,7 +320,7 @@ def _disagreements(facts: FinanceFacts) -> Table:
                 _money(one.minor, one.currency, url),
             ]
         )
-    headers = [_("channel"), _("class"), _("open"), _("at stake")]
+    headers = [_("channel"), _("class"), _("how many"), _("at stake")]
     return Table("differences", _("Open differences"), headers, rows, _("Every statement agrees."))
 
 

@@ -28,6 +28,7 @@ from operations.boards.shape import (
     Table,
     number,
 )
+from operations.boards.sharing import shared
 from operations.presence import WORKER_ALIVE_S
 from payments import breaker
 from payments.models import ChannelCode
@@ -46,10 +47,10 @@ GROUP_COLOURS = {
 
 
 def board(*, now: datetime) -> Board:
-    facts = gather(now=now)
+    facts = shared("health", lambda: gather(now=now))
     return Board(
         title=_("Health"),
-        as_of=now,
+        as_of=facts.as_of,
         every_s=EVERY_S,
         figures=_figures(facts),
         panels=[
@@ -322,7 +323,7 @@ def _workers(facts: HealthFacts) -> Table:
         rows.append(
             [Cell(_("queue")), Cell(queue), Cell(_("%(count)s tasks") % {"count": number(depth)}), Cell("")]
         )
-    headers = [_("kind"), _("name"), _("state"), _("last sign")]
+    headers = [_("kind"), _("process"), _("state"), _("last sign")]
     return Table("workers", _("Workers"), headers, rows, _("No worker has given a sign."))
 
 

@@ -35,6 +35,7 @@ from operations.boards.shape import (
     number,
     percent,
 )
+from operations.boards.sharing import shared
 from payments.models import ChannelCode
 from ticketing.availability import COMING, OPEN, STOPPED, phase_to_show
 from ticketing.models import OPEN_ORDER_STATES, OrderState, Show
@@ -61,11 +62,11 @@ REASONS = {
 
 def board(*, show: Show, shows: Sequence[Show], span: str, now: datetime) -> Board:
     """The live sale of one show."""
-    facts = gather(show=show, span=SPANS[span][0], now=now)
+    facts = shared(f"sale:{show.code}:{span}", lambda: gather(show=show, span=SPANS[span][0], now=now))
     state, tone = _state(show, now)
     return Board(
         title=show.event.name,
-        as_of=now,
+        as_of=facts.as_of,
         every_s=EVERY_S,
         figures=_figures(facts),
         panels=[

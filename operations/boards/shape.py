@@ -117,6 +117,10 @@ class Stage:
     of_before: float | None
     url: str = ""
 
+    @property
+    def shown(self) -> str:
+        return number(self.count)
+
 
 @dataclass(frozen=True, slots=True)
 class Funnel:

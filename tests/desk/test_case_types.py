@@ -16,6 +16,9 @@ from desk.models import Case, CaseState, TrailEntry
 from payments import money, refunds
 from payments.channels import registry
 from payments.models import Notification, Payment, Refund, Verdict
+from risk.trading import assess, marking
+from risk.trading.profile import Trading
+from risk.trading_models import RiskFinding
 from tests.operations.scene import Paper
 from ticketing.models import Order, Ticket
 from wallet import ledger
@@ -343,6 +346,47 @@ class TestStateInconsistent:
         case = desk.one("state_inconsistent")
         with pytest.raises(CannotBeDone, match="nothing_to_repair"):
             desk.preview(case, "repair")
+
+
+@pytest.mark.django_db
+class TestMerchantSuspect:
+    """Findings of risk.trading that weigh enough; tests/risk/test_trading.py tests the findings."""
+
+    @pytest.fixture
+    def case(self, desk, clock):
+        def of(**odd):
+            day = Trading("north", clock().date(), paid=30, took_minor=900_000, **odd)
+            assess.assess([day], now=clock())
+            return desk.look("merchant_suspect")
+
+        return of
+
+    def test_one_light_finding_makes_no_case(self, case):
+        assert case(refunded=20) == []
+        assert RiskFinding.objects.get().rule == "refund_rate"
+
+    def test_settlement_is_held_and_the_findings_confirmed(self, case, desk):
+        (found,) = case(own_people=9, numbers={"self_dealing": ["K1", "K2"]})
+        assert (found.subject, found.queue, found.amount_minor) == ("north", "risk", 900_000)
+        assert not marking.is_held("north")
+        desk.resolve(found, "hold_settlement")
+        assert marking.is_held("north")
+        assert {row.state for row in RiskFinding.objects.all()} == {"confirmed"}
+        assert desk.look("merchant_suspect") == []
+        desk.audit_is_clean()
+
+    def test_a_false_alarm_is_learned_from_and_closes_the_case(self, case, desk):
+        (found,) = case(own_people=9, off_show=2)
+        desk.resolve(found, "false_alarm")
+        assert {row.state for row in RiskFinding.objects.all()} == {"false_alarm"}
+        assert not marking.is_held("north")
+        assert desk.look("merchant_suspect") == []
+
+    def test_looking_at_what_would_be_done_holds_nothing(self, case, desk):
+        (found,) = case(own_people=9)
+        desk.preview(found, "hold_settlement")
+        assert not marking.is_held("north")
+        assert RiskFinding.objects.get().state == "open"
 
 
 def test_every_type_has_a_test():

@@ -59,7 +59,7 @@ def listed(boss: Client, url: str) -> int:
     return page.context["cl"].result_count
 
 
-# -- the live sale -----------------------------------------------------------------------------------------------------
+# -- the live sale ----------------------------------------------------------------------------------------------------
 
 
 def test_the_sale_counts_what_the_lists_show(scene: Scene, undone: None, boss: Client) -> None:
@@ -105,7 +105,7 @@ def test_refusals_are_told_with_their_reasons(scene: Scene, undone: None) -> Non
     assert "8" in [row[2] for row in rows]
 
 
-# -- finance -----------------------------------------------------------------------------------------------------------
+# -- finance ------------------------------------------------------------------------------------------------------
 
 
 def test_finance_adds_up_what_the_ledger_says(scene: Scene, undone: None, boss: Client) -> None:
@@ -130,7 +130,7 @@ def test_periods_are_days_of_the_products_zone(period: str, scene: Scene, undone
     assert finance.board(period=period, now=scene.now).figures
 
 
-# -- health ------------------------------------------------------------------------------------------------------------
+# -- health ------------------------------------------------------------------------------------------------------
 
 
 def test_health_counts_what_is_stuck(scene: Scene, undone: None, boss: Client) -> None:
@@ -172,7 +172,7 @@ def test_the_lag_of_callbacks_is_measured(scene: Scene, undone: None) -> None:
     assert str(shown[4].value) == "0.10 s"
 
 
-# -- all of them -------------------------------------------------------------------------------------------------------
+# -- all of them ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", BOARDS)
