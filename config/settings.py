@@ -357,6 +357,8 @@ SPECTACULAR_SETTINGS = {
         "TicketState": "ticketing.models.TicketState",
         "PaymentState": "payments.models.PaymentState",
         "RefundState": "payments.models.RefundState",
+        "RefundDestination": "payments.models.Destination",
+        "RefundAskedBy": "ticketing.refund_models.AskedBy",
         "TopUpState": "wallet.models.TopUpState",
         "ChannelCode": "payments.models.ChannelCode",
         "SalePhaseKind": "ticketing.models.SalePhase.Kind",

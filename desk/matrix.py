@@ -110,9 +110,9 @@ RULES: tuple[Rule, ...] = (
     Rule(PAID, WON, (PART,), _ok("paid, and a part of it is back with the buyer")),
     Rule(PAID, WON, (FULL,), _wrong("the money is back in full, yet the order is not refunded")),
     Rule(REFUNDED, WON, (FULL,), _ok("refunded in full")),
-    Rule(
-        REFUNDED, WON, (*ON_ITS_WAY, NONE, PART), _wrong("the order is refunded, yet the money is not back")
-    ),
+    Rule(REFUNDED, WON, (NONE,), _wrong("the order is refunded, yet the money is not back")),
+    # Whether what is kept was kept by the refund rule is asked of the order alone, below.
+    Rule(REFUNDED, WON, (PART,), _ok("every seat was given back, and a part of the price is kept")),
     # -- money that no order needs
     Rule(ORDERS, SURPLUS, (NONE, PART), _wrong("money that nobody needs, and that is not on its way back")),
     Rule(ORDERS, SURPLUS, (FULL,), _ok("money that was not needed is back with the buyer")),
@@ -176,6 +176,14 @@ HAS_LIVE = """EXISTS (SELECT 1 FROM payments_payment p WHERE p.purchase_kind = '
 HAS_WON = """EXISTS (SELECT 1 FROM payments_payment p WHERE p.purchase_kind = 'order'
  AND p.purchase_number = o.number AND p.outcome = 'won')"""
 LONE: tuple[Lone, ...] = (
+    Lone(
+        "it is refunded, yet what is not back with the buyer was not kept by its refund rule",
+        """o.state = 'refunded' AND EXISTS (SELECT 1 FROM payments_payment p WHERE p.number = o.winner
+ AND p.amount_minor > coalesce((SELECT sum(r.amount_minor) FROM payments_refund r
+                                 WHERE r.payment_id = p.id AND r.state = 'succeeded'), 0)
+                    + coalesce((SELECT sum(g.kept_minor) FROM ticketing_refundrequest g
+                                 WHERE g.order_id = o.id), 0))""",
+    ),
     Lone("it is being paid and no payment of it is in flight", f"o.state = 'paying' AND NOT {HAS_LIVE}"),
     Lone("it is paid and no payment paid it", f"o.state IN ('paid', 'refunded') AND NOT {HAS_WON}"),
     Lone(

@@ -32,9 +32,17 @@ from basis.shapes import (
     money,
     page_of,
 )
-from payments import asking, checkout, entry, listings, settle, stops
+from payments import asking, checkout, entry, listings, redirect, settle, stops
 from payments.channels import registry
-from payments.models import ChannelCode, Outcome, Payment, PaymentState, RefundState
+from payments.models import (
+    ChannelCode,
+    Destination,
+    Outcome,
+    Payment,
+    PaymentState,
+    Refund,
+    RefundState,
+)
 from payments.purchases import NoSuchPurchase
 from risk import gate_web
 from risk.payment_tokens import TokenRefused
@@ -67,10 +75,17 @@ class CashierSerializer(serializers.Serializer[Any]):
 
 
 class RefundSerializer(serializers.Serializer[Any]):
+    """`wallet_offer`: its channel does not carry it out, and the buyer may have it in the wallet instead."""
+
     number = serializers.CharField()
     state = serializers.ChoiceField(choices=RefundState.choices)
     amount = MoneyField()
     reason = serializers.CharField()
+    destination = serializers.ChoiceField(choices=Destination.choices)
+    wallet_offer = serializers.SerializerMethodField()
+
+    def get_wallet_offer(self, refund: Refund) -> bool:
+        return redirect.is_offered(refund)
 
 
 class ChannelPlaceSerializer(serializers.Serializer[Any]):

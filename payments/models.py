@@ -147,10 +147,20 @@ class RefundState(models.TextChoices):
     PROCESSING = "processing", _("on its way")
     SUCCEEDED = "succeeded", _("refunded")
     REFUSED = "refused", _("refused by the channel")
+    # Never sent again: the channel's last word is awaited, then the money goes to the wallet (payments.redirect).
+    REDIRECTED = "redirected", _("going to the wallet instead")
+
+
+class Destination(models.TextChoices):
+    ORIGIN = "origin", _("the way it came")
+    WALLET = "wallet", _("the buyer's wallet instead")
 
 
 class Refund(models.Model):
-    """Money going back the way it came. Sending it twice under one number refunds once, at every channel."""
+    """
+    Money going back the way it came. Sending it twice under one number refunds once, at every channel. One that its
+    channel refuses, or is silent about, is offered to the buyer's wallet (payments.redirect): never both.
+    """
 
     number = models.CharField(max_length=32, unique=True)
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
@@ -164,11 +174,23 @@ class Refund(models.Model):
     requested_by = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField()
     refunded_at = models.DateTimeField(null=True, blank=True)
+    # Where the money went, or is to go; only a redirected refund goes to the wallet.
+    destination = models.CharField(
+        max_length=8, choices=Destination, default=Destination.ORIGIN, db_default=Destination.ORIGIN
+    )
+    sent_at = models.DateTimeField(null=True, blank=True)  # when the channel was last told to refund it
+    silent_since = models.DateTimeField(null=True, blank=True)  # no clear answer since then
+    offered_at = models.DateTimeField(null=True, blank=True)  # since then the buyer may have it in the wallet
 
     class Meta:
         verbose_name = _("refund")
         verbose_name_plural = _("refunds")
         indexes = [
+            models.Index(
+                fields=["offered_at"],
+                name="payments_refund_offered",
+                condition=Q(offered_at__isnull=False) & ~Q(state=RefundState.SUCCEEDED),
+            ),
             models.Index(
                 fields=["refunded_at"],
                 name="payments_refund_done",
@@ -176,6 +198,14 @@ class Refund(models.Model):
             ),
         ]
         constraints = [
+            models.CheckConstraint(
+                name="payments_refund_redirected_to_wallet",
+                condition=(Q(destination=Destination.ORIGIN) & ~Q(state=RefundState.REDIRECTED))
+                | Q(
+                    destination=Destination.WALLET,
+                    state__in=(RefundState.REDIRECTED, RefundState.SUCCEEDED),
+                ),
+            ),
             models.CheckConstraint(name="payments_refund_amount_positive", condition=Q(amount_minor__gt=0)),
             models.CheckConstraint(
                 name="payments_refund_done_has_time",
@@ -205,8 +235,9 @@ REFUND_LIFECYCLE = lifecycle.Lifecycle(
     moves=lifecycle.moves(
         {
             RefundState.REQUESTED: [RefundState.PROCESSING, RefundState.SUCCEEDED, RefundState.REFUSED],
-            RefundState.PROCESSING: [RefundState.SUCCEEDED, RefundState.REFUSED],
-            RefundState.REFUSED: [RefundState.PROCESSING, RefundState.SUCCEEDED],
+            RefundState.PROCESSING: [RefundState.SUCCEEDED, RefundState.REFUSED, RefundState.REDIRECTED],
+            RefundState.REFUSED: [RefundState.PROCESSING, RefundState.SUCCEEDED, RefundState.REDIRECTED],
+            RefundState.REDIRECTED: [RefundState.SUCCEEDED],
             RefundState.SUCCEEDED: [],
         }
     ),

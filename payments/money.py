@@ -9,6 +9,7 @@ How payments and refunds are booked: the only module of payments that touches th
 | refund of a won payment, requested| what was credited    | suspense                       |
 | refund done by a channel          | suspense             | clearing:<channel>             |
 | refund done to the wallet         | suspense             | buyer bonus and cash, as taken |
+| refund redirected to the wallet   | suspense             | buyer cash                     |
 | fee kept by a channel             | channel_fee:<channel>| clearing:<channel>             |
 | channel sends to our bank         | bank                 | clearing:<channel>             |
 """
@@ -19,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from payments.models import ChannelCode, Outcome, Payment, Refund
+from payments.models import ChannelCode, Destination, Outcome, Payment, Refund
 from wallet import folding, ledger
 from wallet.ledger import Entry, HoldEnded, InsufficientFunds, KeyReused, Line
 from wallet.models import AccountKind
@@ -202,6 +203,9 @@ def book_refund_done(refund: Refund, *, at: datetime) -> None:
     key, source = f"refund:{refund.number}", suspense(refund.currency)
     if payment.channel != ChannelCode.WALLET:
         target = clearing(payment.channel, payment.currency)
+        if refund.destination == Destination.WALLET:  # the channel goes on owing us what it did not refund
+            open_buyer_accounts([payment.buyer_id], currency=refund.currency, now=at)
+            target = buyer_cash(payment.buyer_id, refund.currency)
         amount = refund.amount_minor
         _post(key=key, kind="refund", of=payment, debit=source, credit=target, amount_minor=amount, at=at)
         return
@@ -244,12 +248,19 @@ def clearing_accounts(channel: str) -> list[int]:
 
 
 def _split_as_taken(payment: Payment, amount_minor: int) -> list[Line]:
-    """Give cash back first, then bonus, each no more than was taken; a full refund is the exact mirror."""
+    """
+    Give cash back first, then bonus, each no more than was taken and not given back by an earlier refund; all refunds
+    together are the exact mirror. The purchase is locked, so that no other refund is booked meanwhile.
+    """
     taken = {
         line.account: -line.amount_minor
         for line in ledger.lines_of(f"pay:{payment.number}")
         if line.amount_minor < 0
     }
+    for number in Refund.objects.filter(payment=payment).values_list("number", flat=True):
+        for line in ledger.lines_of(f"refund:{number}"):
+            if line.account in taken:
+                taken[line.account] -= line.amount_minor
     back: list[Line] = []
     for account in sorted(taken, key=lambda code: code.startswith(AccountKind.BUYER_BONUS)):
         part = min(taken[account], amount_minor)

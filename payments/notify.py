@@ -114,6 +114,8 @@ def apply(payload: dict[str, Any], *, attempt: int, now: datetime) -> datetime |
         _finish(row, Verdict.PARKED, "unknown_number", now)
     except settle.AmountDiffers:
         _finish(row, Verdict.PARKED, "amount_differs", now)
+    except refunds.RefundedTwice:
+        _finish(row, Verdict.PARKED, "refunded_twice", now)
     else:
         _finish(row, Verdict.APPLIED, "", now)
     return None

@@ -80,6 +80,10 @@ class PurchaseHandler(Protocol):
         """The winning payment's money is back with the buyer in full."""
         ...
 
+    def refunded_in_part(self, purchase: object, *, payment_number: str, now: datetime) -> None:
+        """A part of the winning payment's money is back with the buyer."""
+        ...
+
 
 _handlers: dict[str, PurchaseHandler] = {}
 

@@ -59,3 +59,6 @@ class TopUpHandler:
 
     def refunded(self, purchase: object, *, payment_number: str, now: datetime) -> None:
         return
+
+    def refunded_in_part(self, purchase: object, *, payment_number: str, now: datetime) -> None:
+        return

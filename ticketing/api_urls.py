@@ -1,6 +1,6 @@
 from django.urls import path
 
-from ticketing import api_events, api_orders, api_queue, api_rush, api_tickets
+from ticketing import api_events, api_orders, api_queue, api_refunds, api_rush, api_tickets
 
 urlpatterns = [
     path("events", api_events.EventsView.as_view(), name="api-events"),
@@ -11,9 +11,20 @@ urlpatterns = [
     path(
         "shows/<slug:code>/sections/<str:section>/seats", api_events.SeatPlanView.as_view(), name="api-seats"
     ),
+    path("shows/<slug:code>/refund-rule", api_refunds.RefundRuleView.as_view(), name="api-refund-rule"),
     path("orders", api_orders.OrdersView.as_view(), name="api-orders"),
     path("orders/<slug:number>", api_orders.OrderView.as_view(), name="api-order"),
     path("orders/<slug:number>/cancel", api_orders.CancelView.as_view(), name="api-order-cancel"),
+    path(
+        "orders/<slug:number>/refund-requests",
+        api_refunds.RefundRequestsView.as_view(),
+        name="api-order-refunds",
+    ),
+    path(
+        "orders/<slug:number>/refunds/<slug:refund>/to-wallet",
+        api_refunds.ToWalletView.as_view(),
+        name="api-refund-to-wallet",
+    ),
     path("orders/<slug:number>/timeline", api_orders.TimelineView.as_view(), name="api-order-timeline"),
     path(
         "orders/<slug:number>/payment-token",

@@ -12,10 +12,10 @@ from typing import cast
 
 from django.db import transaction
 
-from payments import asking, money
+from payments import asking, money, refunds
 from payments.purchases import NoSuchPurchase, Quote, Surplus, Won
 from ticketing import orders, phases, seats, tickets
-from ticketing.models import ORDER_LIFECYCLE, Order, OrderSeat, OrderState, PriceTier
+from ticketing.models import ORDER_LIFECYCLE, Order, OrderSeat, OrderState, PriceTier, RefundedSeat
 
 REFUSALS = {
     OrderState.PAID: "paid",
@@ -110,6 +110,17 @@ class OrderHandler:
             tickets.void(order)
             seats.free([order.pk])
             phases.give_back_allowance([order.pk])
+
+    def refunded_in_part(self, purchase: object, *, payment_number: str, now: datetime) -> None:
+        """An order that gave back every seat, and whose money is all back that was to go back, is over."""
+        order = cast(Order, purchase)
+        if order.state == OrderState.PAID and order.winner == payment_number and _all_is_back(order):
+            ORDER_LIFECYCLE.move(order, to=OrderState.REFUNDED, at=now, reason="refunded_less_fee")
+
+
+def _all_is_back(order: Order) -> bool:
+    given_back = RefundedSeat.objects.filter(request__order=order).count()
+    return given_back == order.quantity and not refunds.under_way(order.winner)
 
 
 def _in_flight(order: Order, *, besides: str) -> bool:

@@ -421,3 +421,12 @@ class RushLane(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tier_id} {self.worker} {self.fence}"
+
+
+# Refunds keep their tables in a module of their own.
+from ticketing.refund_models import (  # noqa: E402, F401
+    RefundedSeat,
+    RefundPolicy,
+    RefundRequest,
+    RefundStep,
+)

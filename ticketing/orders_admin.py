@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -15,6 +16,7 @@ from basis import numbers, staff
 from basis.staff import HistoryAdmin, HistoryInline, LookOnlyAdmin, LookOnlyInline
 from payments.admin import PAYMENTS, REFUNDS, PaymentAdmin, RefundAdmin
 from payments.models import Payment
+from ticketing import refund_admin  # noqa: F401  (registers refunds and their rules)
 from ticketing.models import Allowance, Order, OrderEvent, OrderSeat, Row, Seat, Show, Ticket
 from ticketing.orders import PURCHASE
 from wallet.admin import amount
@@ -114,7 +116,7 @@ class OrderAdmin(LookOnlyAdmin):
     search_fields = ("number__exact", "winner__exact", "buyer__handle__exact")
     fields = (
         *("number", "is_now", "who", "show", "phase", "tier", "quantity", "amount", "accept_equal_seats"),
-        *("placed", "hold_until", "hold_limit", "paid_by", "tries", "entries", "client_key"),
+        *("placed", "hold_until", "hold_limit", "paid_by", "tries", "give_back", "entries", "client_key"),
     )
     inlines = (OrderHistory, OrderSeatInline, TicketInline)
 
@@ -150,6 +152,15 @@ class OrderAdmin(LookOnlyAdmin):
     @admin.display(description=_("ledger"))
     def entries(self, order: Order) -> SafeString | str:
         return staff.page("wallet_journalentry", _("all entries"), q=order.number)
+
+    @admin.display(description=_("give back"))
+    def give_back(self, order: Order) -> SafeString | str:
+        if not order.winner:
+            return staff.NOTHING
+        made = staff.page("ticketing_refundrequest", _("refunds of orders"), q=order.number)
+        address = reverse("admin:ticketing_refund_order", args=[order.number])
+        link = '<a href="{}" class="text-primary-600">{}</a> · {}'
+        return format_html(link, address, _("Refund…"), made)
 
 
 def _payment_lines(payment: Payment) -> list[SafeString]:

@@ -104,8 +104,11 @@ def taken(phase_id: int, buyer_id: int) -> int:
 # Locked by phase and buyer, as a batch of the rush takes them, so that the two never wait for each other in a circle.
 GIVE_BACK = """
 WITH gone AS (
-  SELECT phase_id, buyer_id, sum(quantity) AS quantity FROM ticketing_order WHERE id = ANY(%s)
-   GROUP BY phase_id, buyer_id
+  SELECT phase_id, buyer_id, sum(quantity - (
+           SELECT count(*) FROM ticketing_refundrequest request
+             JOIN ticketing_refundedseat seat ON seat.request_id = request.id WHERE request.order_id = o.id
+         )) AS quantity
+    FROM ticketing_order o WHERE id = ANY(%s) GROUP BY phase_id, buyer_id
 ), mine AS (
   SELECT allowance.id, gone.quantity
     FROM ticketing_allowance allowance
@@ -118,6 +121,15 @@ UPDATE ticketing_allowance allowance SET taken = allowance.taken - mine.quantity
 
 
 def give_back_allowance(order_ids: list[int]) -> None:
-    """The orders' seats no longer count against their buyers' limits."""
+    """The orders' seats no longer count against their buyers' limits; those given back before do not already."""
     with connection.cursor() as cursor:
         cursor.execute(GIVE_BACK, [order_ids])
+
+
+def give_back_some(phase_id: int, buyer_id: int, quantity: int) -> None:
+    """So many seats of the buyer's no longer count against his limit."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ticketing_allowance SET taken = taken - %s WHERE phase_id = %s AND buyer_id = %s",
+            [quantity, phase_id, buyer_id],
+        )

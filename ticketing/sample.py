@@ -14,7 +14,18 @@ from django.db import connection, transaction
 
 from payments import money
 from payments.models import ChannelCode
-from ticketing.models import Event, Organiser, PriceTier, Row, SalePhase, Section, Show, Venue
+from ticketing.models import (
+    Event,
+    Organiser,
+    PriceTier,
+    RefundPolicy,
+    RefundStep,
+    Row,
+    SalePhase,
+    Section,
+    Show,
+    Venue,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,10 @@ TIERS = {
     "BRONZE": ("铜色看台", "Bronze stand", 58_000, "#b45309"),
     "UPPER": ("上层看台", "Upper stand", 38_000, "#0d9488"),
 }
+
+
+# Days before the show, percent of the price.
+REFUND_LADDER = ((14, 100), (7, 80), (2, 50))
 
 
 def make_show(
@@ -131,6 +146,12 @@ def _show(code: str, venue: Venue, now: datetime) -> Show:
             "published": True,
         },
     )
+    policy, is_new = RefundPolicy.objects.get_or_create(event=event)
+    if is_new:
+        RefundStep.objects.bulk_create(
+            RefundStep(policy=policy, hours_before=days * 24, percent_back=percent)
+            for days, percent in REFUND_LADDER
+        )
     starts_at = (now + timedelta(days=30)).replace(minute=0, second=0, microsecond=0)
     return Show.objects.create(
         event=event, venue=venue, code=code, starts_at=starts_at, doors_at=starts_at - timedelta(hours=2)

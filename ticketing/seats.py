@@ -119,3 +119,15 @@ def free(order_ids: list[int]) -> int:
     """Release every seat that these orders have; answer how many. A rush hears of them after the commit."""
     release.on_commit(order_ids)
     return Seat.objects.filter(order_id__in=order_ids).update(state=SeatState.FREE, order=None)
+
+
+def give_back(seat_ids: list[int], *, order_id: int, keep: bool) -> None:
+    """
+    Take sold seats from an order that the caller has locked: free again, or kept from sale.
+
+    :raises SeatsTaken: they are not all the order's; none was taken
+    """
+    state = SeatState.BLOCKED if keep else SeatState.FREE
+    mine = Seat.objects.filter(pk__in=seat_ids, order_id=order_id, state=SeatState.SOLD)
+    if mine.update(state=state, order=None) != len(seat_ids):
+        raise SeatsTaken(seat_ids)

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Count
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as says
 from django.utils.translation import ngettext
 
 from payments.models import Payment, PaymentEvent, RefundEvent
-from ticketing.models import Order, OrderEvent, Ticket
+from ticketing.models import Order, OrderEvent, RefundRequest, Ticket
+from ticketing.refund_models import AskedBy
 from ticketing.wording import amount, channel_name
 
 ORDER, PAYMENT, REFUND, TICKETS = "order", "payment", "refund", "tickets"
@@ -55,6 +57,10 @@ SENTENCES: Mapping[tuple[str, str, str], tuple[str, str]] = {
     (ORDER, "cancelled", "cancelled_by_buyer"): (BUYER, says("You cancelled the order. The seats are released.")),
     (ORDER, "expired", "hold_over"): (SYSTEM, says("Not paid in time. The seats are released.")),
     (ORDER, "refunded", "refunded_in_full"): (SYSTEM, says("The order is refunded in full. Its tickets are void.")),
+    (ORDER, "refunded", "refunded_less_fee"): (
+        SYSTEM,
+        says("Every ticket was given back, and the money that goes back is with you. The order is over."),
+    ),
     (PAYMENT, "created", "pressed_pay"): (BUYER, says("You chose to pay %(amount)s with %(channel)s.")),
     (PAYMENT, "pending", "channel"): (CHANNEL, says("%(channel)s is waiting for you to pay.")),
     (PAYMENT, "pending", "*"): (CHANNEL, says("%(channel)s is waiting for you to pay.")),
@@ -99,11 +105,26 @@ SENTENCES: Mapping[tuple[str, str, str], tuple[str, str]] = {
         SYSTEM,
         says("The order was cancelled before the money came, so %(amount)s goes back through %(channel)s."),
     ),
+    (REFUND, "requested", "amount_differs"): (
+        SYSTEM,
+        says("%(channel)s took another amount than the order's, so %(amount)s goes back."),
+    ),
+    (REFUND, "requested", "by_rule"): (BUYER, says("%(amount)s goes back to you through %(channel)s.")),
+    (REFUND, "requested", "by_staff"): (STAFF, says("Our staff send %(amount)s back to you through %(channel)s.")),
     (REFUND, "requested", "*"): (STAFF, says("A refund of %(amount)s through %(channel)s is requested.")),
     (REFUND, "processing", "accepted"): (CHANNEL, says("%(channel)s is working on the refund.")),
     (REFUND, "processing", "*"): (SYSTEM, says("The refund is with %(channel)s; we keep asking until it is done.")),
     (REFUND, "succeeded", "wallet"): (SYSTEM, says("%(amount)s is back in your wallet.")),
     (REFUND, "succeeded", "channel"): (CHANNEL, says("%(amount)s is back with you through %(channel)s.")),
+    (REFUND, "redirected", "accepted_by_buyer"): (
+        BUYER,
+        says("You chose to have %(amount)s in your wallet. It comes when %(channel)s has said its last word."),
+    ),
+    (REFUND, "redirected", "*"): (
+        STAFF,
+        says("%(amount)s goes to your wallet instead, as soon as %(channel)s has told that it does not refund it."),
+    ),
+    (REFUND, "succeeded", "to_wallet"): (SYSTEM, says("%(amount)s is in your wallet, instead of %(channel)s.")),
     (REFUND, "succeeded", "*"): (SYSTEM, says("%(amount)s is back with you through %(channel)s.")),
     (REFUND, "refused", "*"): (
         CHANNEL,
@@ -115,16 +136,18 @@ OPEN_REASONS = frozenset({state for state in SENTENCES if state[2] == "*"})
 
 
 def timeline(order: Order) -> list[Line]:
-    """Every fact about the order, oldest first; four queries."""
+    """Every fact about the order, oldest first; four queries, one more if money went back."""
     payments = {
         payment.pk: payment
         for payment in Payment.objects.filter(purchase_kind=ORDER, purchase_number=order.number)
     }
+    refunded = list(_refund_facts(list(payments))) if payments else []
     facts = [
         *_order_facts(order),
         *_payment_facts(payments),
-        *(_refund_facts(list(payments)) if payments else ()),
+        *refunded,
         *_ticket_facts(order),
+        *(_give_back_facts(order) if refunded else ()),
     ]
     return sorted(facts, key=lambda line: (line.at, _rank(line.code)))
 
@@ -145,6 +168,7 @@ CAUSES = (
     "tickets",
     "refund.requested",
     "refund",
+    "refund.offered",
     "order.refunded",
 )
 
@@ -171,12 +195,19 @@ def _payment_facts(payments: Mapping[int, Payment]) -> Iterable[Line]:
 
 def _refund_facts(payment_ids: list[int]) -> Iterable[Line]:
     events = RefundEvent.objects.filter(refund__payment__in=payment_ids).select_related("refund__payment")
+    offered: set[str] = set()
     for event in events.order_by("pk"):
         refund = event.refund
         words = {
             "channel": channel_name(refund.payment.channel),
             "amount": amount(refund.amount_minor, refund.currency),
         }
+        if refund.offered_at and refund.number not in offered:
+            offered.add(refund.number)
+            text = (
+                _("%(channel)s does not refund %(amount)s. You can have it in your wallet instead.") % words
+            )
+            yield Line(refund.offered_at, "refund.offered", text, refund.number, SYSTEM)
         yield _line(REFUND, event, refund.number, words)
 
 
@@ -189,6 +220,19 @@ def _ticket_facts(order: Order) -> Iterable[Line]:
             "count": len(numbers)
         }
         yield Line(at, "tickets.valid.issued", text, numbers[0], SYSTEM)
+
+
+def _give_back_facts(order: Order) -> Iterable[Line]:
+    given = RefundRequest.objects.filter(order=order).annotate(tickets=Count("seats")).exclude(tickets=0)
+    for request in given.order_by("pk"):
+        words = {"count": request.tickets, "kept": amount(request.kept_minor, request.currency)}
+        text = ngettext(
+            "%(count)d ticket given back; it is void. %(kept)s of its price is kept.",
+            "%(count)d tickets given back; they are void. %(kept)s of their price is kept.",
+            request.tickets,
+        )
+        who = BUYER if request.asked_by == AskedBy.BUYER else STAFF
+        yield Line(request.made_at, "tickets.void.given_back", text % words, request.refund_number, who)
 
 
 def _line(subject: str, event: Any, reference: str, words: Mapping[str, str]) -> Line:

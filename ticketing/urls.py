@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from ticketing.pages import events, orders, queue, seats, sign, submissions, tickets, wallet
+from ticketing.pages import events, orders, queue, refunds, seats, sign, submissions, tickets, wallet
 
 
 class Number:
@@ -33,6 +33,12 @@ urlpatterns = [
     path("orders/<number:number>/status.json", orders.status, name="order-status"),
     path("orders/<number:number>/pay/", orders.pay, name="order-pay"),
     path("orders/<number:number>/check/", orders.check, name="order-check"),
+    path("orders/<number:number>/give-back/", refunds.give_back, name="order-give-back"),
+    path(
+        "orders/<number:number>/refunds/<number:refund>/to-wallet/",
+        refunds.to_wallet,
+        name="refund-to-wallet",
+    ),
     path("orders/<number:number>/cancel/", orders.cancel, name="order-cancel"),
     path("submissions/<str:receipt>/", submissions.submitted, name="submission"),
     path("wallet/", wallet.wallet, name="wallet"),

@@ -1,7 +1,5 @@
 """
-Invariant 6: what the ledger says a channel owes is what that channel's successes less refunds say.
-
-Settlements by a channel (M22) will post to its clearing account too; `CLEARING_IS_OWED` is where they are counted.
+Invariant 6: what the ledger says a channel owes is what that channel's successes less refunds and settlements say.
 """
 
 from operations.audit.checks import Check
@@ -61,7 +59,9 @@ WITH fact AS (
     FROM payments_refund refund JOIN {EXPECTED} payment ON payment.id = refund.payment_id
   UNION ALL
   SELECT refund.number, refund.amount_minor, refund.state, payment.sources, payment.target,
-         'refund:' || refund.number, refund.state = 'succeeded', 'suspense::' || refund.currency, payment.sources
+         'refund:' || refund.number, refund.state = 'succeeded', 'suspense::' || refund.currency,
+         CASE WHEN refund.destination = 'wallet'
+              THEN ARRAY['buyer_cash:' || payment.buyer_id || ':' || refund.currency] ELSE payment.sources END
     FROM payments_refund refund JOIN {EXPECTED} payment ON payment.id = refund.payment_id
 )
 SELECT fact.number AS what,
@@ -90,17 +90,19 @@ SELECT entry.key, 'it books a refund that does not exist'
 
 CLEARING_IS_OWED = Check(
     name="6.clearing_is_owed",
-    says="a channel's clearing account stands at minus its successes, plus what it refunded",
+    says="a channel's clearing account stands at minus its successes, plus what it refunded and settled",
     checked="SELECT count(*) FROM wallet_account WHERE kind = 'clearing'",
     wrong="""
 WITH fact AS (
   SELECT channel, currency, sum(amount_minor) AS owed
-    FROM (SELECT channel, currency, amount_minor FROM payments_payment
+    FROM (SELECT channel, currency, -amount_minor AS amount_minor FROM payments_settlement
+          UNION ALL
+          SELECT channel, currency, amount_minor FROM payments_payment
            WHERE state = 'succeeded' AND channel <> 'wallet'
           UNION ALL
           SELECT payment.channel, payment.currency, -refund.amount_minor
             FROM payments_refund refund JOIN payments_payment payment ON payment.id = refund.payment_id
-           WHERE refund.state = 'succeeded' AND payment.channel <> 'wallet') move
+           WHERE refund.state = 'succeeded' AND payment.channel <> 'wallet' AND refund.destination = 'origin') move
    GROUP BY channel, currency
 ), booked AS (
   SELECT account.owner AS channel, account.currency, coalesce(sum(posting.amount_minor), 0) AS balance
@@ -109,10 +111,37 @@ WITH fact AS (
 )
 SELECT format('clearing:%%s:%%s', coalesce(fact.channel, booked.channel),
               coalesce(fact.currency, booked.currency)) AS what,
-       format('successes less refunds are %%s, the ledger says %%s is owed', coalesce(fact.owed, 0),
+       format('successes less refunds and settlements are %%s, the ledger says %%s is owed', coalesce(fact.owed, 0),
               -coalesce(booked.balance, 0)) AS why
   FROM fact FULL JOIN booked ON booked.channel = fact.channel AND booked.currency = fact.currency
  WHERE coalesce(fact.owed, 0) <> -coalesce(booked.balance, 0)
+""",
+)
+
+SETTLEMENTS_ARE_BOOKED = Check(
+    name="6.settlements_are_booked",
+    says="what a channel kept or sent to our bank is booked once, from its clearing account to fees or bank",
+    checked="SELECT count(*) FROM payments_settlement",
+    wrong="""
+WITH fact AS (
+  SELECT key, amount_minor, format('clearing:%%s:%%s', channel, currency) AS clearing,
+         CASE kind WHEN 'fee' THEN format('channel_fee:%%s:%%s', channel, currency)
+                   ELSE 'bank::' || currency END AS other
+    FROM payments_settlement
+)
+SELECT fact.key AS what, format('it is over %%s; booked: %%s', fact.amount_minor,
+       coalesce(string_agg(account.code || ' ' || posting.amount_minor, ', ' ORDER BY posting.id), 'nothing')) AS why
+  FROM fact
+  LEFT JOIN wallet_journalentry entry ON entry.key = fact.key
+  LEFT JOIN wallet_posting posting ON posting.entry_id = entry.id
+  LEFT JOIN wallet_account account ON account.id = posting.account_id
+ GROUP BY fact.key, fact.amount_minor, fact.clearing, fact.other
+HAVING coalesce(sum(posting.amount_minor) FILTER (WHERE account.code = fact.clearing), 0) <> fact.amount_minor
+    OR coalesce(sum(posting.amount_minor) FILTER (WHERE account.code = fact.other), 0) <> -fact.amount_minor
+UNION ALL
+SELECT entry.key, 'it books a settlement that does not exist'
+  FROM wallet_journalentry entry LEFT JOIN payments_settlement settlement ON settlement.key = entry.key
+ WHERE entry.key LIKE 'settle:%%' AND settlement.id IS NULL
 """,
 )
 
@@ -136,4 +165,10 @@ SELECT 'suspense::' || coalesce(fact.currency, booked.currency) AS what,
 """,
 )
 
-CHECKS = (PAYMENTS_ARE_BOOKED, REFUNDS_ARE_BOOKED, CLEARING_IS_OWED, SUSPENSE_IS_ON_ITS_WAY)
+CHECKS = (
+    PAYMENTS_ARE_BOOKED,
+    REFUNDS_ARE_BOOKED,
+    CLEARING_IS_OWED,
+    SETTLEMENTS_ARE_BOOKED,
+    SUSPENSE_IS_ON_ITS_WAY,
+)

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from operations.audit import books, deliveries, histories, ledger, schedules, seats, winners
+from operations.audit import books, deliveries, givebacks, histories, ledger, schedules, seats, winners
 from operations.audit.checks import LISTED, Check, Result, Violation
 from payments.models import LIVE_STATES
 from ticketing.models import LIVE_ORDER_STATES, OPEN_ORDER_STATES
@@ -18,14 +18,20 @@ from wallet.models import BOUNDED_KINDS
 
 GRACE = timedelta(seconds=120)
 
-ALL: tuple[Check, ...] = (
-    *seats.CHECKS,
-    *histories.CHECKS,
-    *deliveries.CHECKS,
-    *winners.CHECKS,
-    *ledger.CHECKS,
-    *books.CHECKS,
-    *schedules.CHECKS,
+ALL: tuple[Check, ...] = tuple(
+    sorted(
+        (
+            *seats.CHECKS,
+            *histories.CHECKS,
+            *deliveries.CHECKS,
+            *winners.CHECKS,
+            *givebacks.CHECKS,
+            *ledger.CHECKS,
+            *books.CHECKS,
+            *schedules.CHECKS,
+        ),
+        key=lambda check: check.invariant,
+    )
 )
 
 QUESTION = """

@@ -2,6 +2,13 @@
 
 from operations.audit.checks import Check
 
+# Seats that orders gave back for money while they went on with the others.
+GIVEN_BACK = """
+(SELECT request.order_id, count(*) AS n, sum(seat.price_minor) AS price
+   FROM ticketing_refundrequest request JOIN ticketing_refundedseat seat ON seat.request_id = request.id
+  GROUP BY request.order_id)
+"""
+
 SEATS_MATCH_THEIR_ORDERS = Check(
     name="1.seats_match_their_orders",
     says="a sold seat is a paid order's, a held one an open order's, any other is nobody's",
@@ -34,15 +41,18 @@ SELECT o.number AS what, format('it is %%s and still has seat %%s', o.state, sea
 
 LIVE_ORDERS_HAVE_THEIR_SEATS = Check(
     name="1.live_orders_have_their_seats",
-    says="a live order has exactly as many seats as it is for",
+    says="a live order has exactly as many seats as it is for and has not given back",
     checked="SELECT count(*) FROM ticketing_order WHERE state = ANY(%(live_orders)s)",
-    wrong="""
-SELECT o.number AS what, format('it is %%s for %%s seats and has %%s', o.state, o.quantity, coalesce(has.n, 0)) AS why
+    wrong=f"""
+SELECT o.number AS what,
+       format('it is %%s for %%s seats, gave back %%s and has %%s', o.state, o.quantity, coalesce(given.n, 0),
+              coalesce(has.n, 0)) AS why
   FROM ticketing_order o
   LEFT JOIN (SELECT order_id, count(*) AS n FROM ticketing_seat WHERE order_id IS NOT NULL GROUP BY order_id) has
     ON has.order_id = o.id
- WHERE o.state = ANY(%(live_orders)s) AND coalesce(has.n, 0) <> o.quantity
-""",
+  LEFT JOIN {GIVEN_BACK} given ON given.order_id = o.id
+ WHERE o.state = ANY(%(live_orders)s) AND coalesce(has.n, 0) + coalesce(given.n, 0) <> o.quantity
+""",  # noqa: S608
 )
 
 SEATS_ARE_REMEMBERED = Check(
@@ -78,34 +88,39 @@ SELECT 'tier ' || tier.code || ' of show ' || show.code AS what,
 
 ORDERS_COST_THEIR_SEATS = Check(
     name="1.orders_cost_their_seats",
-    says="a live order's amount is the sum of its seats' prices",
+    says="a live order's amount is the sum of its seats' prices, with those that it gave back",
     checked="SELECT count(*) FROM ticketing_order WHERE state = ANY(%(live_orders)s)",
-    wrong="""
-SELECT o.number AS what, format('its amount is %%s, its seats cost %%s', o.amount_minor, cost.total) AS why
+    wrong=f"""
+SELECT o.number AS what,
+       format('its amount is %%s, its seats cost %%s', o.amount_minor, cost.total + coalesce(back.price, 0)) AS why
   FROM ticketing_order o
   JOIN (SELECT given.order_id, sum(given.price_minor) AS total
           FROM ticketing_seat seat
           JOIN ticketing_orderseat given ON given.order_id = seat.order_id AND given.seat_id = seat.id
          GROUP BY given.order_id HAVING count(*) > 0) cost ON cost.order_id = o.id
   JOIN (SELECT order_id, count(*) AS n FROM ticketing_seat WHERE order_id IS NOT NULL GROUP BY order_id) has
-    ON has.order_id = o.id AND has.n = o.quantity
- WHERE o.state = ANY(%(live_orders)s) AND cost.total <> o.amount_minor
-""",
+    ON has.order_id = o.id
+  LEFT JOIN {GIVEN_BACK} back ON back.order_id = o.id
+ WHERE o.state = ANY(%(live_orders)s) AND has.n + coalesce(back.n, 0) = o.quantity
+   AND cost.total + coalesce(back.price, 0) <> o.amount_minor
+""",  # noqa: S608
 )
 
 ALLOWANCES_MATCH_ORDERS = Check(
     name="1.allowances_match_orders",
-    says="what a buyer has taken in a phase is what the live orders there are for",
+    says="what a buyer has taken in a phase is what the live orders there are for and have not given back",
     checked="SELECT count(*) FROM ticketing_allowance",
-    wrong="""
+    wrong=f"""
 SELECT format('buyer %%s in phase %%s', coalesce(a.buyer_id, live.buyer_id),
               coalesce(a.phase_id, live.phase_id)) AS what,
        format('%%s seats are counted, live orders are for %%s', coalesce(a.taken, 0), coalesce(live.n, 0)) AS why
   FROM ticketing_allowance a
-  FULL JOIN (SELECT phase_id, buyer_id, sum(quantity) AS n FROM ticketing_order WHERE state = ANY(%(live_orders)s)
+  FULL JOIN (SELECT phase_id, buyer_id, sum(quantity - coalesce(back.n, 0)) AS n
+               FROM ticketing_order o LEFT JOIN {GIVEN_BACK} back ON back.order_id = o.id
+              WHERE state = ANY(%(live_orders)s)
               GROUP BY phase_id, buyer_id) live ON live.phase_id = a.phase_id AND live.buyer_id = a.buyer_id
  WHERE coalesce(a.taken, 0) <> coalesce(live.n, 0)
-""",
+""",  # noqa: S608
 )
 
 CHECKS = (

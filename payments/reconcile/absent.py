@@ -51,7 +51,7 @@ SELECT refund.number, payment.id AS payment_id, refund.id AS refund_id, -refund.
        refund.currency, refund.channel_reference AS reference, refund.refunded_at AS done_at,
        refund.created_at - %(window)s AS from_at, refund.refunded_at + %(window)s AS until_at
   FROM payments_refund refund JOIN payments_payment payment ON payment.id = refund.payment_id
- WHERE payment.channel = %(channel)s AND refund.state = 'succeeded'
+ WHERE payment.channel = %(channel)s AND refund.state = 'succeeded' AND refund.destination = 'origin'
 """
 
 

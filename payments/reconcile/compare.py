@@ -18,7 +18,7 @@ ON_ITS_WAY = "line.status IN ('processing', 'accepted')"
 MOVED_NOT = f"NOT ({DONE} OR {ON_ITS_WAY})"
 
 # A fee may be rounded to the fen either way.
-FEE = "abs(line.fee_milli - line.amount_minor * %(fee_ppm)s / 1000.0) > 500"
+FEE = "abs(line.fee_milli * 1000 - line.amount_minor * %(fee_ppm)s) > 500000"
 OLD = "line.happened_at < %(now)s - %(carry)s"
 
 PAYMENTS = {
@@ -34,7 +34,9 @@ REFUNDS = {
     "refund_missing_here": "refund.id IS NULL",
     "currency_differs": "refund.currency <> line.currency",
     "refund_amount_differs": "refund.currency = line.currency AND refund.amount_minor <> -line.amount_minor",
-    "refund_status_differs": f"({DONE} AND refund.state <> 'succeeded' OR {MOVED_NOT} AND refund.state = 'succeeded'"
+    # A refund that went to the buyer's wallet instead must not be done at its channel, too.
+    "refund_status_differs": f"({DONE} AND (refund.state <> 'succeeded' OR refund.destination = 'wallet')"
+    f" OR {MOVED_NOT} AND refund.state = 'succeeded' AND refund.destination = 'origin'"
     f" OR {ON_ITS_WAY} AND refund.state <> 'succeeded' AND {OLD})",
     "refund_of_other": "line.payment_number NOT IN ('', payment.number)",
     # Channels keep the fee of what is refunded, or give its share back.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.operations.breaks_of_money import BOOKS, LEDGER, SCHEDULES
-from tests.operations.broken import ORDER_ID, PAYMENT_ID, SEAT_OF, Break, an_event
+from tests.operations.broken import ENTRY_ID, ORDER_ID, PAYMENT_ID, SEAT_OF, Break, an_event
 
 SEATS = (
     Break(
@@ -162,6 +162,41 @@ DELIVERIES = (
     ),
 )
 
+GIVEBACKS = (
+    Break(
+        "3.refunded_seats_are_gone",
+        "a seat was given back on another order's ticket",
+        "UPDATE ticketing_refundedseat SET ticket_id = (SELECT min(id) FROM ticketing_ticket WHERE order_id = "
+        + ORDER_ID.format("o_refunded")
+        + ") WHERE request_id = (SELECT id FROM ticketing_refundrequest WHERE order_id = "
+        + ORDER_ID.format("o_given_back")
+        + ")",
+        names="o_given_back",
+    ),
+    Break(
+        "4.requests_are_refunds",
+        "a fen more was kept than is said",
+        "UPDATE ticketing_refundrequest SET kept_minor = kept_minor + 1 WHERE order_id = "
+        + ORDER_ID.format("o_given_back"),
+        names="o_given_back",
+    ),
+    Break(
+        "4.requests_are_refunds",
+        "what was granted is no refund",
+        "UPDATE ticketing_refundrequest SET refund_number = 'RNOTHING' WHERE order_id = "
+        + ORDER_ID.format("o_less_fee"),
+        names="o_less_fee",
+    ),
+    Break(
+        "5.wallets_get_back_what_they_paid",
+        "a wallet got a fen more back than was taken",
+        "UPDATE wallet_posting SET amount_minor = amount_minor + 1 WHERE amount_minor > 0 AND entry_id = "
+        + ENTRY_ID.format("refund:", "r_refunded_wallet"),
+        names="p_refunded_wallet",
+        also=("5.entries_balance", "5.balances_are_postings", "6.refunds_are_booked"),
+    ),
+)
+
 WINNERS = (
     Break(
         "4.one_winner",
@@ -211,4 +246,4 @@ WINNERS = (
     ),
 )
 
-BREAKS = SEATS + HISTORIES + DELIVERIES + WINNERS + LEDGER + BOOKS + SCHEDULES
+BREAKS = SEATS + HISTORIES + DELIVERIES + GIVEBACKS + WINNERS + LEDGER + BOOKS + SCHEDULES

@@ -130,6 +130,25 @@ BOOKS = (
         " WHERE account.code IN ('clearing:wechat:CNY', 'fee::CNY')",
     ),
     Break(
+        "6.settlements_are_booked",
+        "a transfer to our bank is booked nowhere",
+        "UPDATE wallet_journalentry SET key = 'lost' WHERE key ="
+        " (SELECT key FROM payments_settlement WHERE kind = 'transfer')",
+    ),
+    Break(
+        "6.settlements_are_booked",
+        "an entry books a settlement that no statement tells",
+        "UPDATE wallet_journalentry SET key = 'settle:nobody' WHERE key = 'gift'",
+    ),
+    Break(
+        "6.clearing_is_owed",
+        "a settlement is told twice",
+        "INSERT INTO payments_settlement (key, channel, day, kind, statement_id, amount_minor, currency, booked_at)"
+        " SELECT 'again', channel, day, kind, statement_id, amount_minor, currency, booked_at"
+        " FROM payments_settlement WHERE kind = 'fee'",
+        also=("6.settlements_are_booked",),
+    ),
+    Break(
         "6.suspense_is_on_its_way",
         "suspense holds money of no refund",
         "WITH entry AS (INSERT INTO wallet_journalentry (key, kind, reference, memo, at)"

@@ -13,10 +13,10 @@ from django.db import transaction
 
 from accounts.models import User
 from operations import seeding
-from payments import asking, checkout, money, outbox, refunds
+from payments import asking, checkout, money, outbox, redirect, refunds
 from payments.channels import port
 from payments.models import Notification, Payment, PaymentState, Refund, RefundState, Verdict
-from ticketing import expiry, orders
+from ticketing import expiry, orders, refunding
 from ticketing.models import Order, OrderState, PriceTier, Show
 from wallet import ledger, topups
 from wallet.ledger import Entry, Line, account_code
@@ -92,13 +92,15 @@ class Scene:
 
     def play(self) -> None:
         self.show = seeding.seed_show(code="scene", now=self.tick(), rows_per_section=1)
-        ids = seeding.seed_buyers(16, 400_000, now=self.tick())
+        ids = seeding.seed_buyers(20, 400_000, now=self.tick())
         self.buyers = [User.objects.get(pk=key) for key in ids]
         self._early()
         self._refunds()
+        self._given_back()
         self._late()
         self._wallets()
         self._open()
+        self._settled()
         self._ledger()
 
     # -- what a buyer does -------------------------------------------------------------------------------------
@@ -172,6 +174,38 @@ class Scene:
                 self.money_comes(payment)
             self.refund(name, payment, answer)
 
+    def _given_back(self) -> None:
+        """Seats that went back one by one, for all or a part of their price; refunds that went to the wallet."""
+        self.pay("given_back", self.order("given_back"), "wallet")
+        self.refunds["given_back"] = self.give_back("given_back", seats=1)
+        self.money_comes(self.pay("less_fee", self.order("less_fee"), "alipay"))
+        self.refunds["less_fee"] = self.give_back("less_fee", seats=2, keeping=7_600)
+        self.drain()
+        for name, answer in (("to_wallet", "refused"), ("redirected", "accepted")):
+            payment = self.pay(name, self.order(name), "alipay")
+            self.money_comes(payment)
+            self.refund(name, payment, "refused")
+            self.channels["alipay"].refund_answers[payment.number] = answer
+            redirect.accept(
+                number=self.refunds[name].number, buyer_id=payment.buyer_id, now=self.tick(minutes=3)
+            )
+            self.drain()
+
+    def give_back(self, name: str, seats: int, keeping: int = 0) -> Refund:
+        order = self.orders[name]
+        order.refresh_from_db()
+        lines = refunding.quote(order, now=self.tick()).lines[:seats]
+        request = refunding.by_staff(
+            number=order.number,
+            tickets=[line.ticket.number for line in lines],
+            amount_minor=sum(line.price_minor for line in lines) - keeping,
+            reason="a scene",
+            key=name,
+            actor="staff",
+            now=self.tick(),
+        )
+        return Refund.objects.get(number=request.refund_number)
+
     def _late(self) -> None:
         """Money after the end: once for nothing, once for the same seats; and once twice."""
         expired, same, gone = self.order("expired"), self.order("paid_late"), self.order("surplus")
@@ -231,6 +265,30 @@ class Scene:
         Notification.objects.create(
             channel="wechat", event_id="e2", received_at=self.now, body=b"{}", verdict=Verdict.PARKED
         )
+
+    def _settled(self) -> None:
+        """What Alipay kept and sent to our bank, by its statement of movements."""
+        from payments.models import Statement, StatementLine
+        from payments.reconcile import settle
+
+        day = (self.now - timedelta(days=1)).date()
+        funds = Statement.objects.create(
+            channel="alipay", kind="funds", day=day, currency="CNY", lines=2, loaded_at=self.now
+        )
+        for nth, (kind, amount, fee) in enumerate((("fee", -120, 120_000), ("transfer", -5_000, 0)), start=1):
+            StatementLine.objects.create(
+                statement=funds,
+                line_no=nth,
+                channel="alipay",
+                day=day,
+                kind=kind,
+                amount_minor=amount,
+                fee_milli=fee,
+                currency="CNY",
+                status="booked",
+                happened_at=self.now,
+            )
+        settle.book(channel="alipay", day=day, now=self.tick())
 
     def _ledger(self) -> None:
         cash = money.buyer_cash(self.buyers[0].pk, "CNY")

@@ -227,7 +227,7 @@ def _version(stage: str, quote: Quote, tries: list[Payment], place: entry.Place 
     facts = [WAITING if stage == CONFIRMING else stage, quote.payable_until.isoformat(), str(place)]
     for payment in tries:
         facts += [payment.number, payment.state, payment.cashier_url, str(payment.superseded_at)]
-        facts += [f"{refund.number}:{refund.state}" for refund in payment.refunds.all()]
+        facts += [f"{refund.number}:{refund.state}:{refund.offered_at}" for refund in payment.refunds.all()]
     return hashlib.sha256("|".join(facts).encode()).hexdigest()[:16]
 
 

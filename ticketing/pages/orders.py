@@ -12,8 +12,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from ticketing import orders as domain
-from ticketing.models import Order, OrderSeat, Seat, Ticket
-from ticketing.pages import cashier
+from ticketing import refund_terms
+from ticketing.models import Order, OrderSeat, OrderState, Seat, Ticket
+from ticketing.pages import cashier, refunds
 from ticketing.pages.answers import SeeOther, buyer_of, personal
 from ticketing.timeline import timeline
 
@@ -46,6 +47,10 @@ def order(request: HttpRequest, number: str) -> HttpResponse:
         "timeline": timeline(found)[::-1],
         "now": now,
     }
+    if found.state == OrderState.PAID:
+        terms = refund_terms.terms_to_show(found.show)
+        context["refund_rule"] = refunds.rule_of(terms)
+        context["can_give_back"] = terms is not None and terms.step_at(now) is not None
     return render(request, "pages/order.html", context)
 
 

@@ -19,7 +19,11 @@ from ticketing.rush.results import script
 log = logging.getLogger(__name__)
 
 HAD = """
-SELECT o.tier_id, o.buyer_id, sum(o.quantity) FROM ticketing_order o WHERE o.id = ANY(%s) GROUP BY 1, 2 ORDER BY 1, 2
+SELECT o.tier_id, o.buyer_id, sum(o.quantity - (
+         SELECT count(*) FROM ticketing_refundrequest request
+           JOIN ticketing_refundedseat seat ON seat.request_id = request.id WHERE request.order_id = o.id
+       ))
+  FROM ticketing_order o WHERE o.id = ANY(%s) GROUP BY 1, 2 ORDER BY 1, 2
 """
 
 
@@ -33,6 +37,11 @@ def on_commit(order_ids: Sequence[int]) -> None:
         by_tier[tier_id][buyer_id] = int(seats)
     if by_tier:
         transaction.on_commit(partial(_tell, by_tier), robust=True)
+
+
+def some_on_commit(tier_id: int, buyer_id: int, seats: int) -> None:
+    """Tell the fast store, after the caller's commit, that so many seats of an order are free."""
+    transaction.on_commit(partial(_tell, {tier_id: {buyer_id: seats}}), robust=True)
 
 
 def _tell(by_tier: dict[int, dict[int, int]]) -> None:

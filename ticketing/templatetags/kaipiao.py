@@ -8,7 +8,11 @@ from django import template
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
-from ticketing.pages import stops
+from payments import redirect
+from payments.models import Refund
+from ticketing import refund_terms
+from ticketing.models import Show
+from ticketing.pages import refunds, stops
 from ticketing.timeline import BUYER, CHANNEL, STAFF
 from ticketing.wording import amount, channel_name
 
@@ -103,3 +107,15 @@ def stop_notices() -> list[str]:
 def sale_stop_notice(show_code: str) -> str:
     """What is said while the sale of this show is stopped; empty while it is not."""
     return stops.of_sale(show_code)
+
+
+@register.filter
+def is_offered(refund: Refund) -> bool:
+    """Whether the buyer may have this refund in the wallet instead."""
+    return redirect.is_offered(refund)
+
+
+@register.simple_tag
+def refund_rule(show: Show) -> list[str]:
+    """The published refund rule of a show, at most half a minute old."""
+    return refunds.rule_of(refund_terms.terms_to_show(show))
