@@ -114,8 +114,17 @@ def _item(request: HttpRequest, title: Any, icon: str, right: str, name: str) ->
     if right and not request.user.has_perm(right):
         return None
     try:
-        item = {"title": title, "icon": icon, "link": reverse(name)}
+        link = reverse(name)
+        item = {"title": title, "icon": icon, "link": link, "active": _is_here(request.path, link)}
     except NoReverseMatch:
         return None
     waiting = WAITING[name](request) if name in WAITING else ""
     return item | {"badge": waiting} if waiting else item
+
+
+def _is_here(path: str, link: str) -> bool:
+    """The page itself or one below it; the desk's other pages stand below the inbox and have entries of their own."""
+    if path == link:
+        return True
+    below = path.removeprefix(link)
+    return link != reverse("admin:index") and below != path and not below.startswith(("approvals/", "trail/"))

@@ -86,7 +86,11 @@ def _context(request: HttpRequest, case: Case) -> dict[str, Any]:
 
 def _found(case: Case) -> list[tuple[str, str]]:
     """What the detector saw, in a line."""
-    plain = ((name, value) for name, value in case.facts.items() if isinstance(value, str | int | float))
+    plain = (
+        (name, value)
+        for name, value in case.facts.items()
+        if isinstance(value, str | int | float) and not isinstance(value, bool)
+    )
     return [
         (kinds.fact(name), _said(name, value, case.currency))
         for name, value in plain

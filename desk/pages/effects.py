@@ -156,7 +156,7 @@ def _state(kind: str, told: str) -> str:
     if kind == "seat" and not told:
         # A seat that the order no longer has is anybody's to buy.
         return str(SeatState.FREE.label)
-    return f"{name} · {more}" if more else name
+    return " · ".join((name, *(kinds.outcome(word) for word in more.split()))) if more else name
 
 
 def _line(line: Line) -> ShownLine:

@@ -33,7 +33,11 @@ def about(case: Case) -> list[Found]:
     """The findings about the merchant that the case names, the gravest first; none for any other case."""
     if case.subject_kind != "merchant":
         return []
-    found = apps.get_model("risk", "RiskFinding").objects.filter(merchant=case.subject).order_by("-weight", "-day")
+    found = (
+        apps.get_model("risk", "RiskFinding")
+        .objects.filter(merchant=case.subject)
+        .order_by("-weight", "-day")
+    )
     return [_shown(one) for one in found[:LISTED]]
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from desk import types, ways
-from desk.models import CaseState, RequestState
+from desk.models import CaseState
+from payments.models import Outcome
 
 
 def title(kind: str) -> str:
@@ -36,13 +37,16 @@ def case_state(state: str) -> str:
     return str(CaseState(state).label) if state in CaseState.values else state
 
 
-def request_state(state: str) -> str:
-    return str(RequestState(state).label) if state in RequestState.values else state
-
-
 def thing(kind: str) -> str:
     """What a move is about."""
     return str(_THINGS.get(kind, kind))
+
+
+def outcome(word: str) -> str:
+    """What is said behind a payment's state."""
+    if word == "(unwanted)":
+        return str(_("no longer wanted"))
+    return str(Outcome(word).label) if word in Outcome.values else word
 
 
 def message(kind: str) -> str:

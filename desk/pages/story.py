@@ -10,7 +10,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from desk.facts import Facts
-from desk.models import Case, CaseEvent, RequestEvent, TrailEntry
+from desk.models import Case, CaseEvent, TrailEntry
 from desk.pages import kinds
 from payments.admin import readable, shown
 from payments.models import Notification, PaymentEvent, RefundEvent
@@ -48,7 +48,7 @@ class Told:
 
 def of(case: Case, facts: Facts) -> list[Line]:
     """The newest fact first: what is the case now stands on top."""
-    lines = [*_purchase(facts), *_told(facts), *_case(case), *_requests(case), *_trail(case)]
+    lines = [*_purchase(facts), *_told(facts), *_case(case), *_trail(case)]
     return sorted(lines, key=lambda line: line.at, reverse=True)
 
 
@@ -96,17 +96,6 @@ def _case(case: Case) -> Iterator[Line]:
     for event in CaseEvent.objects.filter(case=case).order_by("pk"):
         state = kinds.case_state(event.to_state)
         text = _("Case opened.") if not event.from_state else _("Case: %(state)s") % {"state": state}
-        yield Line(event.at, text, DESK, " · ".join(filter(None, (event.actor, event.reason))))
-
-
-def _requests(case: Case) -> Iterator[Line]:
-    events = RequestEvent.objects.filter(request__case=case).select_related("request").order_by("pk")
-    for event in events:
-        title = kinds.resolution_title(case.kind, event.request.resolution)
-        text = _("Request “%(way)s”: %(state)s") % {
-            "way": title,
-            "state": kinds.request_state(event.to_state),
-        }
         yield Line(event.at, text, DESK, " · ".join(filter(None, (event.actor, event.reason))))
 
 
