@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
+from accounts.models import User
 from desk import inbox
 from desk.inbox import Filters, Summary
 from desk.models import Case, Queue, SavedView
@@ -70,7 +71,7 @@ def page(request: HttpRequest) -> HttpResponse:
     number = _page_number(request)
     found = inbox.matching(filters, viewer_id=people.me(request), now=now)
     cases, has_more = inbox.page_of(found, page=number)
-    sums = inbox.summary(now=now)
+    sums, colleagues = inbox.summary(now=now), people.staff()
     context = {
         **admin.site.each_context(request),
         "title": _("Inbox"),
@@ -79,11 +80,11 @@ def page(request: HttpRequest) -> HttpResponse:
         "sums": sums,
         "tiles": _tiles(sums, now=now),
         "tabs": _tabs(request, filters, sums),
-        "choices": _choices(filters, sums, me=people.me(request)),
+        "choices": _choices(filters, sums, colleagues, me=people.me(request)),
         "orders": ORDERS,
         "hidden": {name: value for name, value in filters.query().items() if name in ("state", "late")},
         "query": urlencode(filters.query()),
-        "staff": people.staff(),
+        "staff": colleagues,
         "may_assign": request.user.has_perm("desk.assign_case"),
         "previous": _address(filters, page=number - 1) if number > 1 else "",
         "following": _address(filters, page=number + 1) if has_more and number < LAST_PAGE else "",
@@ -193,7 +194,7 @@ def _saved(view: SavedView, now_at: dict[str, str]) -> Tab:
     return Tab(view.name, _address(filters), filters.query(order="") == now_at, view=view)
 
 
-def _choices(filters: Filters, sums: Summary, *, me: int) -> list[dict[str, Any]]:
+def _choices(filters: Filters, sums: Summary, colleagues: list[User], *, me: int) -> list[dict[str, Any]]:
     """The filters as selects: (value, text); what waits is counted beside it."""
 
     def counted(text: object, count: int) -> str:
@@ -208,7 +209,7 @@ def _choices(filters: Filters, sums: Summary, *, me: int) -> list[dict[str, Any]
         (code, counted(label, sums.channels.get(code, 0))) for code, label in ChannelCode.choices
     ]
     owners = [(inbox.MINE, _("mine")), (inbox.NOBODYS, _("nobody’s"))]
-    owners += [(str(person.pk), people.named(person)) for person in people.staff() if person.pk != me]
+    owners += [(str(person.pk), people.named(person)) for person in colleagues if person.pk != me]
     queues = [(queue.value, counted(queue.label, sums.queues.get(queue.value, 0))) for queue in Queue]
     return [
         {"name": "kind", "any": _("every type"), "options": kind_options, "value": filters.kind},
