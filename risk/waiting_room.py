@@ -123,7 +123,9 @@ def pass_of(show: str, buyer_id: int, standing: Standing) -> Pass | None:
 def open_draw(room: Room) -> int:
     """Fix who takes part in the draw, and draw: one atomic step in the store. Answers how many they are."""
     for _try in range(3):
-        answer = ROOM.run(keys=keys(room.show, room.epoch, 0), args=["open", room.epoch, room.seed])
+        # The pace that it begins with is told at once: who asks before the pacer's first step would come far too late.
+        args = ["open", room.epoch, room.seed, int(room.pace_min * 1000)]
+        answer = ROOM.run(keys=keys(room.show, room.epoch, 0), args=args)
         if answer[0] == "opened":
             return int(answer[1])
         restore(room, now_ms=int(room.opens_at.timestamp() * 1000))

@@ -7,7 +7,7 @@
 -- KEYS[2]  the marks of this buyer's bucket: field -> number, or number:expires_s once the pass was given out
 -- KEYS[3]  the claims: a bitmap by place
 -- ARGV     "join" | "poll", epoch, field of the mark, number that the buyer showed (0: none), now in ms
---          "open", epoch, seed
+--          "open", epoch, seed, pace to begin with in buyers per 1000 s
 --          "restore", epoch, then names and values of the room, for a store that lost it
 -- answers  what `look` answers, or {"unknown"}: no room is here, or {"epoch", epoch}: the keys belong to another epoch
 local FIELDS = {
@@ -16,7 +16,7 @@ local FIELDS = {
 }
 local ROUNDS = 8
 local MARK_TTL_MS = 14 * 24 * 3600 * 1000
-local FASTEST_S, SLOWEST_S = 2, 30
+local FASTEST_S, SLOWEST_S, AT_TURN_S = 2, 30, 0.5
 local GOLDEN = 0.6180339887498949
 
 local floor, max, min = math.floor, math.max, math.min
@@ -93,7 +93,9 @@ local function interval_ms(room, number, waiting, wait_s, now)
   elseif wait_s < 0 then
     seconds = max(5, crowd_s) * (0.8 + 0.4 * spread)
   else
-    seconds = max(FASTEST_S, min(wait_s / 8, max(SLOWEST_S, 2 * crowd_s))) * (0.8 + 0.4 * spread)
+    seconds = max(FASTEST_S, crowd_s, min(wait_s / 8, SLOWEST_S)) * (0.8 + 0.4 * spread)
+    -- Whose turn comes before that is told to come at his turn: one poll, and no place left empty meanwhile.
+    if wait_s < seconds then seconds = max(AT_TURN_S, wait_s) * (1 + 0.1 * spread) end
   end
   return floor(seconds * 1000)
 end
@@ -112,9 +114,9 @@ local function look(room, number, expires_s, now)
   local place = place_of(room, number)
   local waiting = max(0, room.issued - room.serving)
   local ahead = place and max(0, place - room.serving - 1) or -1
-  local low, high = -1, -1
+  local low, high, wait_s = -1, -1, -1
   if place and room.pace > 0 and place > room.serving then
-    local wait_s = (ahead + 1) * 1000 / room.pace
+    wait_s = (ahead + 1) * 1000 / room.pace
     low, high = floor(wait_s * 0.7), floor(wait_s * 1.5) + 1
   end
   local status = "waiting"
@@ -129,7 +131,7 @@ local function look(room, number, expires_s, now)
   elseif room.state == "closed" then
     status = "closed"
   end
-  local interval = interval_ms(room, number, waiting, high < 0 and -1 or (low + high) / 2, now)
+  local interval = interval_ms(room, number, waiting, wait_s, now)
   return {
     status, room.state, number, place or 0, ahead, waiting, low, high, interval, outlook_of(room, place),
     expires_s, room.epoch,
@@ -161,7 +163,7 @@ if what == "open" then
     keys[i] = tonumber(string.sub(redis.sha1hex(ARGV[3] .. ":" .. room.issued .. ":" .. i), 1, 8), 16)
     keys[i] = string.format("%.0f", keys[i])
   end
-  redis.call("HSET", KEYS[1], "state", "open", "drawn", room.issued, "keys", table.concat(keys, ","))
+  redis.call("HSET", KEYS[1], "state", "open", "drawn", room.issued, "keys", table.concat(keys, ","), "pace", ARGV[4])
   return { "opened", room.issued }
 end
 
