@@ -12,10 +12,12 @@ end
 local show, window = os.getenv "RUSH_SHOW", tonumber(os.getenv "RUSH_WINDOW")
 local give_up_ms = 1000 * tonumber(os.getenv "RUSH_GIVE_UP_S" or 100)
 local queue = os.getenv "RUSH_QUEUE" == "1"
+-- Whose tier is sold out asks for the next cheaper one, and the cheapest one's buyers for the dearest.
+local another = { GOLD = "SILVER", SILVER = "BRONZE", BRONZE = "UPPER", UPPER = "GOLD" }
 local buyers = {}
 for line in io.lines(os.getenv "RUSH_BUYERS") do
   local signed, tier, quantity = string.match(line, "^(%S+) (%S+) (%d+)$")
-  buyers[#buyers + 1] = { number = signed, pass = not queue and signed, tier = tier, quantity = quantity }
+  buyers[#buyers + 1] = { number = signed, pass = not queue and signed, tier = tier, first = tier, quantity = quantity }
 end
 
 local SLOT_MS, IDLE_MS = 5, 100
@@ -134,7 +136,7 @@ function request()
     return ask("queue", buyer, "GET", queue_path, "Queue-Number: " .. buyer.number .. "\r\n")
   end
   return ask("submit", buyer, "POST", "/api/v1/rush/orders",
-    "Admission-Pass: " .. buyer.pass .. "\r\nIdempotency-Key: rush\r\n",
+    "Admission-Pass: " .. buyer.pass .. "\r\nIdempotency-Key: rush-" .. buyer.tier .. "\r\n",
     wanted .. buyer.tier .. '","quantity":' .. buyer.quantity .. "}")
 end
 
@@ -166,7 +168,11 @@ function response(status, headers, body)
     buyer.address = buyer.address
     later({ "pay", buyer }, 0)
   elseif state == "paid" then finished "paid"
-  elseif state then finished(state .. " " .. (string.match(body, '"reason":"([%w_]+)"') or ""))
-  else finished(status .. " " .. (string.match(body, '"code":"([%w_]+)"') or ""))
+  else
+    local why = string.match(body, state and '"reason":"([%w_]+)"' or '"code":"([%w_]+)"') or ""
+    buyer.tier = why == "sold_out" and another[buyer.tier] or nil
+    if not buyer.tier or buyer.tier == buyer.first then return finished((state or status) .. " " .. why) end
+    count "tried another tier"
+    later({ "submit", buyer }, 0)
   end
 end

@@ -13,7 +13,7 @@ from django.utils import timezone
 from basis import events, fast
 from risk import pacing
 from risk.room_models import Room
-from ticketing.pace import stock_of
+from ticketing.pace import stock_of, tiers_of, with_queued
 
 log = events.get_logger(__name__)
 OUTAGES = (fast.FastStoreAway, DatabaseError, InterfaceError)
@@ -31,7 +31,8 @@ class Command(BaseCommand):
         if not options["once"]:
             self.stdout.write("Pacing")
             self.stdout.flush()
-        self.counted: dict[int, tuple[float, pacing.Stock | None]] = {}
+        self.counted: dict[int, tuple[float, pacing.Stock]] = {}
+        self.tiers: dict[int, list[int]] = {}
         while True:
             began = time.monotonic()
             try:
@@ -45,12 +46,12 @@ class Command(BaseCommand):
             time.sleep(max(0.01, options["every"] - (time.monotonic() - began)))
 
     def stock(self, room: Room) -> pacing.Stock:
-        """At most a second old: counting a large house four times a second would be felt by those who buy."""
-        counted_at, stock = self.counted.get(room.pk, (0.0, None))
+        """Rows at most a second old: counting a large house four times a second would be felt by those who buy."""
+        counted_at, stock = self.counted.get(room.pk) or (0.0, None)
         if stock is None or time.monotonic() - counted_at >= 1.0:
-            stock = stock_of(room)
+            stock, self.tiers[room.pk] = stock_of(room), tiers_of(room)
             self.counted[room.pk] = (time.monotonic(), stock)
-        return stock
+        return with_queued(stock, self.tiers[room.pk])
 
     def step_all(self, shows: list[str] | None) -> None:
         rooms = Room.objects.exclude(state="closed", drawn=None)
