@@ -12,11 +12,11 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Literal
+from datetime import UTC, date, datetime
+from typing import Any, BinaryIO, Literal
 from urllib.parse import urlencode
 
-from payments.channels import alipay_notify, port
+from payments.channels import alipay_bills, alipay_notify, bills, port
 from payments.channels.alipay_answers import (
     BEIJING,
     CLOCK_FORMAT,
@@ -205,6 +205,20 @@ class Alipay:
             amount_minor=to_fen(amount) if amount else order.amount_minor,
             refunded_at=beijing_time(paid_back) if paid_back else self._clock(),
         )
+
+    # -- statements ------------------------------------------------------------------------------------------
+
+    @property
+    def merchant(self) -> str:
+        return self._config.seller_id
+
+    def ask_bill(self, *, kind: str, day: date) -> bills.BillResult:
+        content = {"bill_type": alipay_bills.TYPES[kind], "bill_date": day.isoformat()}
+        answer = self._call(alipay_bills.METHOD, content)
+        return answer if isinstance(answer, port.Unknown) else alipay_bills.read_link(answer)
+
+    def download_bill(self, link: bills.BillLink, into: BinaryIO) -> bills.Downloaded | port.Unknown:
+        return alipay_bills.download(self._wire, link, into, gateway_url=self._config.gateway_url)
 
     # -- notifications ---------------------------------------------------------------------------------------
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 
 from basis import fast
 from payments.channels.alipay import Alipay, AlipayConfig
+from payments.channels.bills import BillChannel
 from payments.channels.port import Channel
 from payments.channels.wechat import Wechat, WechatConfig
 
@@ -34,6 +35,12 @@ def channel(code: str) -> Channel:
 def offered() -> list[str]:
     """The codes of the configured channels, in the order in which buyers see them."""
     return list(_channels())
+
+
+def with_bills() -> dict[str, BillChannel]:
+    """The configured channels that write statements."""
+    found = {code: adapter for code, adapter in _channels().items() if hasattr(adapter, "ask_bill")}
+    return cast("dict[str, BillChannel]", found)
 
 
 @lru_cache(maxsize=1)

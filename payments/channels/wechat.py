@@ -13,12 +13,12 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
-from payments.channels import port, wechat_notify
+from payments.channels import bills, port, wechat_bills, wechat_notify
 from payments.channels.replay import SeenKeys
 from payments.channels.signing import load_private, load_public, sign
 from payments.channels.wechat_answers import (
@@ -180,6 +180,23 @@ class Wechat:
         if isinstance(answer, Refusal):
             return port.RefundAbsent() if answer.code in REFUND_ABSENT_CODES else port.Unknown(answer.code)
         return answer if isinstance(answer, port.Unknown) else refund_answer(answer, order)
+
+    # -- statements ------------------------------------------------------------------------------------------
+
+    @property
+    def merchant(self) -> str:
+        return self._config.mchid
+
+    def ask_bill(self, *, kind: str, day: date) -> bills.BillResult:
+        answer = self._call("GET", wechat_bills.path(kind, day))
+        return answer if isinstance(answer, port.Unknown) else wechat_bills.read_link(answer)
+
+    def download_bill(self, link: bills.BillLink, into: BinaryIO) -> bills.Downloaded | port.Unknown:
+        path = link.url.removeprefix(self._config.gateway_url)
+        if path == link.url or not path.startswith("/"):
+            return port.Unknown("link_elsewhere")  # our signature goes to nobody but WeChat
+        headers = {"Authorization": self._authorization("GET", path, b""), "User-Agent": "kaipiao"}
+        return wechat_bills.download(self._wire, link, into, headers=headers)
 
     # -- notifications ---------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """
 One pooled HTTP client for a channel: short timeouts, a bounded answer, no retries, no surprises from the
-environment.
+environment. Files are written where the caller wants them, a piece at a time.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
+from typing import BinaryIO
 
 import httpx2
 
@@ -58,6 +59,31 @@ class Wire:
             return Silence(f"timeout: {type(error).__name__}")
         except httpx2.RequestError as error:
             return Silence(f"network: {type(error).__name__}")
+
+    def save(
+        self, url: str, into: BinaryIO, *, headers: Mapping[str, str], bytes_max: int, total_s: float
+    ) -> Answer | Silence:
+        """Write the body of a 200 to `into` as it comes; any other answer's body is dropped."""
+        try:
+            return self._saved(url, into, headers, bytes_max, time.monotonic() + total_s)
+        except httpx2.TimeoutException as error:
+            return Silence(f"timeout: {type(error).__name__}")
+        except httpx2.RequestError as error:
+            return Silence(f"network: {type(error).__name__}")
+
+    def _saved(
+        self, url: str, into: BinaryIO, headers: Mapping[str, str], bytes_max: int, give_up_at: float
+    ) -> Answer | Silence:
+        size, asked = 0, {"Accept-Encoding": "identity", **headers}
+        with self._own_client().stream("GET", url, headers=asked) as response:
+            lowered = {name.lower(): value for name, value in response.headers.items()}
+            for chunk in response.iter_raw() if response.status_code == 200 else ():
+                size += into.write(chunk)
+                if size > bytes_max:
+                    return Silence("answer_too_large")
+                if time.monotonic() > give_up_at:
+                    return Silence("timeout: total")
+            return Answer(response.status_code, lowered, b"")
 
     def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer | Silence:
         give_up_at = time.monotonic() + self._total_s

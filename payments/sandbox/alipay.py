@@ -12,13 +12,14 @@ from typing import Any
 
 from aiohttp import web
 
-from payments.sandbox import crypto
+from payments.sandbox import bills, crypto
 from payments.sandbox.alipay_trades import ABSENT, ACTS, Ask, open_trade
 from payments.sandbox.faults import Fault
 from payments.sandbox.messages import CLOCK
 from payments.sandbox.play import OUTAGE, STAGE, Operation, Result, Stage, play
 from payments.sandbox.trades import Refusal
 
+BILL = "alipay.data.dataservice.bill.downloadurl.query"
 NUMBER = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 OPS = {
@@ -28,10 +29,12 @@ OPS = {
     "alipay.trade.close": "close",
     "alipay.trade.refund": "refund",
     "alipay.trade.fastpay.refund.query": "refund_query",
+    BILL: "bill",
 }
 DECLINED = {
     "open": Refusal("ACQ.TRADE_BUYER_NOT_MATCH", "交易买家不匹配"),
     "refund": Refusal("ACQ.TRADE_NOT_ALLOW_REFUND", "当前交易不允许退款"),
+    "bill": Refusal("INVALID_ARGUMENTS", "入参不合法"),
 }
 
 
@@ -43,12 +46,13 @@ async def gateway(request: web.Request) -> web.StreamResponse:
     content: dict[str, Any] = {}
     if refusal is None:
         content, refusal = _content(fields)
-    number = str(content.get("out_trade_no", ""))
+    number = str(content.get("bill_date" if method == BILL else "out_trade_no", ""))
     if method == "alipay.trade.page.pay":
         return await _page(request, fields, content, refusal)
 
     def act(fault: Fault) -> Result:
-        return refusal or ACTS[method](_ask(request, fields, content), fault)
+        act = bills.ask_alipay if method == BILL else ACTS[method]
+        return refusal or act(_ask(request, fields, content), fault)
 
     def encode(result: Result, signature: str) -> web.Response:
         return _encode(stage, method, result, signature)
@@ -114,7 +118,7 @@ def _content(fields: Mapping[str, str]) -> tuple[dict[str, Any], Refusal | None]
         content = None
     if not isinstance(content, dict):
         return {}, Refusal("isv.invalid-parameter", "参数无效: biz_content", 40002)
-    if not NUMBER.fullmatch(str(content.get("out_trade_no", ""))):
+    if fields.get("method") != BILL and not NUMBER.fullmatch(str(content.get("out_trade_no", ""))):
         return content, Refusal("isv.invalid-parameter", "参数无效: out_trade_no", 40002)
     return content, None
 

@@ -52,11 +52,16 @@ CREATE TABLE IF NOT EXISTS faults (
   fault TEXT NOT NULL, times INTEGER, args TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS weather (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS planted (
+  id INTEGER PRIMARY KEY, channel TEXT NOT NULL, day TEXT NOT NULL, what TEXT NOT NULL, number TEXT NOT NULL,
+  place TEXT NOT NULL, args TEXT NOT NULL DEFAULT '{}'
+);
+CREATE TABLE IF NOT EXISTS bill_settings (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS struck (
   channel TEXT NOT NULL, number TEXT NOT NULL, op TEXT NOT NULL, PRIMARY KEY (channel, number, op)
 ) WITHOUT ROWID;
 """
-TABLES = ("trades", "refunds", "notifies", "faults", "weather", "struck")
+TABLES = ("trades", "refunds", "notifies", "faults", "weather", "struck", "planted", "bill_settings")
 
 
 class Books:

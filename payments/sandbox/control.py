@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from payments.sandbox import trades
+from payments.sandbox import bills, trades
 from payments.sandbox.books import Row
 from payments.sandbox.faults import BadOrder
 from payments.sandbox.messages import VARIANTS, Facts, Message, compose
@@ -173,6 +173,31 @@ def _invented(channel: str, number: str, like: Row | None) -> Row:
         "created_at": now,
         "paid_at": now,
     }
+
+
+async def set_bill_clock(request: web.Request) -> web.StreamResponse:
+    """`ahead_s`: how far the statements' clock goes ahead; `link_s`: how long their links live."""
+    stage = request.app[STAGE]
+    bills.set_clock(stage, await _asked(request))
+    return await _done(stage, {"now": bills.now(stage).isoformat()})
+
+
+async def plant_difference(request: web.Request) -> web.StreamResponse:
+    stage = request.app[STAGE]
+    planted = bills.plant(stage, await _asked(request))
+    return _bad(planted) if isinstance(planted, str) else await _done(stage, {"planted": planted})
+
+
+async def list_differences(request: web.Request) -> web.StreamResponse:
+    return web.json_response(
+        {"differences": request.app[STAGE].books.all("SELECT * FROM planted ORDER BY id")}
+    )
+
+
+async def forget_differences(request: web.Request) -> web.StreamResponse:
+    stage = request.app[STAGE]
+    stage.books.update("DELETE FROM planted")
+    return await _done(stage, {"differences": []})
 
 
 async def reset(request: web.Request) -> web.StreamResponse:

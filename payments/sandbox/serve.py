@@ -15,7 +15,7 @@ from typing import TextIO
 
 from aiohttp import web
 
-from payments.sandbox import alipay, cashier, control, keys, wechat
+from payments.sandbox import alipay, bills, cashier, control, keys, wechat
 from payments.sandbox.books import Books
 from payments.sandbox.faults import Faults
 from payments.sandbox.notifier import Notifier, is_loopback
@@ -42,6 +42,10 @@ def routes() -> list[web.RouteDef]:
         web.post(refunds, wechat.create_refund),
         web.get(f"{refunds}/{'{out_refund_no}'}", wechat.query_refund),
         web.get("/wechat/v3/certificates", wechat.certificates),
+        web.get("/wechat/v3/bill/tradebill", wechat.trade_bill),
+        web.get("/wechat/v3/bill/fundflowbill", wechat.funds_bill),
+        web.get("/wechat/v3/billdownload/file", wechat.bill_file),
+        web.get("/alipay/billdownload", bills.alipay_file),
         web.get(f"/cashier/{channel}/{number}", cashier.show),
         web.post(f"/cashier/{channel}/{number}/pay", cashier.pay),
         web.post(f"/cashier/{channel}/{number}/abandon", cashier.abandon),
@@ -54,6 +58,10 @@ def routes() -> list[web.RouteDef]:
         web.get("/_control/notifies", control.list_notifies),
         web.post("/_control/notify", control.send_notify),
         web.post("/_control/reset", control.reset),
+        web.post("/_control/bills/clock", control.set_bill_clock),
+        web.get("/_control/bills/differences", control.list_differences),
+        web.post("/_control/bills/differences", control.plant_difference),
+        web.delete("/_control/bills/differences", control.forget_differences),
     ]
 
 

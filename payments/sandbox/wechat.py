@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from payments.sandbox import crypto, trades
+from payments.sandbox import bill_rows, bills, crypto, trades
 from payments.sandbox.faults import NONE, Fault
 from payments.sandbox.messages import signed_headers
 from payments.sandbox.play import OUTAGE, STAGE, Operation, Result, Stage, play
@@ -31,6 +31,7 @@ DECLINED = {
     "close": Refusal("ORDER_NOT_EXIST", "订单不存在", 404),
     "refund": Refusal("INVALID_REQUEST", "订单状态不支持退款", 400),
     "refund_query": Refusal("RESOURCE_NOT_EXISTS", "退款单不存在", 404),
+    "bill": Refusal("NO_AUTH", "商户无权限", 403),
 }
 
 
@@ -52,6 +53,20 @@ async def create_refund(request: web.Request) -> web.StreamResponse:
 
 async def query_refund(request: web.Request) -> web.StreamResponse:
     return await _answer(request, "refund_query", refund_query)
+
+
+async def trade_bill(request: web.Request) -> web.StreamResponse:
+    return await _answer(request, "bill", bills.ask_wechat(bill_rows.TRADE))
+
+
+async def funds_bill(request: web.Request) -> web.StreamResponse:
+    return await _answer(request, "bill", bills.ask_wechat(bill_rows.FUNDS))
+
+
+async def bill_file(request: web.Request) -> web.StreamResponse:
+    """Asked for with a signature, answered without one: the digest of the link's answer is what vouches for it."""
+    refusal = _check_request(request, request.app[STAGE], await request.read())
+    return await bills.file_of(request, "wechat", refusal)
 
 
 async def certificates(request: web.Request) -> web.StreamResponse:
@@ -80,7 +95,7 @@ async def _answer(request: web.Request, op: str, do: Callable[[Ask, Fault], Resu
     refusal = _check_request(request, stage, body)
     content, unreadable = _content(body)
     refusal = refusal or unreadable
-    named = content | dict(request.match_info)
+    named = content | dict(request.match_info) | (dict(request.query) if op == "bill" else {})
     ask = Ask(stage, named, str(request.url.origin()))
 
     def act(fault: Fault = NONE) -> Result:
@@ -91,7 +106,7 @@ async def _answer(request: web.Request, op: str, do: Callable[[Ask, Fault], Resu
 
     number = str(named.get("out_refund_no", ""))
     trade_number = str(named.get("out_trade_no", "")) or _trade_of(stage, number)
-    number = number or trade_number
+    number = number or trade_number or str(named.get("bill_date", ""))
     return await play(request, Operation("wechat", op, number, act, encode, DECLINED[op], trade_number))
 
 
@@ -131,7 +146,7 @@ def _check_request(request: web.Request, stage: Stage, body: bytes) -> Refusal |
 
 
 def _check_merchant(stage: Stage, request: web.Request, content: dict[str, Any], op: str) -> Refusal | None:
-    if op in ("refund", "refund_query"):
+    if op in ("refund", "refund_query", "bill"):
         return None
     named = request.query.get("mchid") if op == "query" else content.get("mchid")
     if named != stage.keys.mchid:

@@ -31,7 +31,6 @@ REASONS = {
     "doubled": _("this file was loaded before"),
     "known_day": _("another statement of this day is loaded; replace it explicitly"),
     "being_loaded": _("this statement is being loaded right now"),
-    "digest": _("the file is not the one that the channel announced"),
 }
 
 
