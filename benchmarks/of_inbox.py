@@ -16,7 +16,7 @@ INBOX = "/admin/desk/case/"
 FILL = """
 INSERT INTO desk_case (number, kind, subject_kind, subject, state, queue, owner_id, channel, purchase_kind,
   purchase_number, payment_number, amount_minor, currency, since, opened_at, due_at, weight, suggested, cause, facts)
-SELECT 'C' || lpad(n::text, 19, '0'), %(kinds)s[1 + n %% array_length(%(kinds)s, 1)], 'payment', 'P' || n, 'open',
+SELECT 'C' || lpad(n::text, 19, '0'), (%(kinds)s::text[])[1 + n %% array_length(%(kinds)s::text[], 1)], 'payment', 'P' || n, 'open',
   (ARRAY['operations', 'finance', 'risk'])[1 + n %% 3], CASE WHEN n %% 4 = 0 THEN %(owner)s END,
   (ARRAY['alipay', 'wechat', 'wallet', ''])[1 + n %% 4], 'order', 'K' || n, 'P' || n, 100 * (n %% 9973), 'CNY',
   age, age, age + interval '4 hours', (n %% 9973) * (n %% 300), 'explain', '', '{}'
