@@ -26,6 +26,7 @@ class CaseAdmin(LookOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         pages = [
+            ("waiting/", inbox_page.waiting, "desk_waiting"),
             ("assign/", inbox_page.assign, "desk_assign"),
             ("views/save/", inbox_page.save_view, "desk_save_view"),
             ("views/<int:pk>/forget/", inbox_page.forget_view, "desk_forget_view"),

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -110,6 +110,12 @@ def row(case: Case, *, now: datetime) -> Row:
         state=case.get_state_display(),
         colour=words.COLOURS.get(case.state, ""),
     )
+
+
+def waiting(request: HttpRequest) -> JsonResponse:
+    """How many cases wait now: an open inbox asks now and then whether it is still true."""
+    sums = inbox.summary(now=timezone.now())
+    return JsonResponse({"count": sums.count, "late": sums.late}, headers={"Cache-Control": "no-store"})
 
 
 @require_POST

@@ -52,6 +52,20 @@ function inbox(list) {
   bulk?.classList.add("ready");
   count();
 
+  // An inbox that stays open says so when it is no longer true; nothing moves under a reader's eyes by itself.
+  const changed = document.querySelector("[data-changed]");
+  setInterval(async () => {
+    if (document.hidden || !changed.hidden) return;
+    try {
+      const told = await (await fetch(list.dataset.waiting, { headers: { Accept: "application/json" } })).json();
+      changed.hidden = `${told.count}-${told.late}` === list.dataset.count;
+      changed.querySelector("[data-now]").textContent = told.count;
+      if (!changed.hidden) document.title = document.title.replace(/^(\(\d+\) )?/, `(${told.count}) `);
+    } catch {
+      // The network is away or the session is over: the next click will tell.
+    }
+  }, Number(list.dataset.every || 20) * 1000);
+
   const toggle = () => {
     if (at < 0) return;
     boxes[at].checked = !boxes[at].checked;
@@ -71,6 +85,7 @@ function inbox(list) {
       if (!boxes.some((box) => box.checked)) toggle();
       document.querySelector("[data-take]")?.click();
     },
+    ".": () => location.reload(),
     n: () => page("next"),
     p: () => page("previous"),
   };
