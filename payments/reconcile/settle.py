@@ -37,12 +37,13 @@ SELECT coalesce(wanted.kind, booked.kind), coalesce(wanted.currency, booked.curr
  WHERE coalesce(wanted.minor, 0) <> coalesce(booked.minor, 0) ORDER BY 1, 2
 """
 
-# The trade statement's sums of the day against the funds statement's; and what is none of what we know.
+# The trade statement's sums of the day against the funds statement's, with the fees that were taken inside a line; and
+# movements that are none of what we know.
 FUNDS = """
 WITH sums AS (
-  SELECT kind, currency, coalesce(sum({gross}) FILTER (WHERE statement_id = %(funds)s), 0)::bigint AS funds,
-         coalesce(sum(amount_minor) FILTER (WHERE statement_id = %(trade)s AND status IN ('success', 'refund',
-           'processing', 'revoked', 'changed')), 0)::bigint AS trade
+  SELECT kind, currency, coalesce(round(sum(amount_minor + CASE kind WHEN 'other' THEN 0 ELSE fee_milli END / 1000.0)
+           FILTER (WHERE statement_id = %(funds)s)), 0)::bigint AS funds,
+         coalesce(sum(amount_minor) FILTER (WHERE statement_id = %(trade)s AND status <> 'failed'), 0)::bigint AS trade
     FROM payments_statementline
    WHERE channel = %(channel)s AND day = %(day)s AND kind IN ('payment', 'refund', 'other')
      AND statement_id IN (%(funds)s, %(trade)s)
@@ -51,8 +52,6 @@ WITH sums AS (
 SELECT concat_ws(':', %(channel)s, kind, 'funds_differ', %(day)s, currency, left(md5(concat_ws('/', trade, funds)), 8)),
        kind, currency, trade, funds FROM sums WHERE trade <> funds
 """
-GROSS = "amount_minor"
-
 KEEP = """
 INSERT INTO payments_discrepancy (key, run_id, channel, day, klass, kind, number, ours_minor, theirs_minor, currency,
   state, resolution, reason, resolved_by, facts, first_seen_day, found_at)
@@ -106,7 +105,7 @@ def _compare(values: dict[str, Any]) -> None:
     if trade is None or run is None:
         return
     with connection.cursor() as cursor:
-        cursor.execute(FUNDS.format(gross=GROSS), {**values, "trade": trade.pk})
+        cursor.execute(FUNDS, {**values, "trade": trade.pk})
         odd = cursor.fetchall()
         for key, kind, currency, listed, moved in odd:
             found = {"key": key, "kind": kind, "currency": currency, "trade": listed, "moved": moved}
