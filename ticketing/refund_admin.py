@@ -128,7 +128,8 @@ class RefundForm(forms.Form):
     def __init__(self, order: Order, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["tickets"].choices = [  # type: ignore[attr-defined]
-            (ticket.number, f"{_place(ticket)} {ticket.number}") for ticket in refunding.tickets_of(order)
+            (ticket.number, f"{_place(ticket)} {ticket.number} {ticket.get_state_display()}")
+            for ticket in order.tickets.select_related("seat__row__section").order_by("pk")
         ]
 
     @property

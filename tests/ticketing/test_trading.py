@@ -168,3 +168,14 @@ def test_signing_in_notes_the_device(db: None, buyer: Callable[..., User]) -> No
     seen = BuyerDevice.objects.get()
     assert seen.buyer_id == lin.pk
     assert "phone" not in seen.device
+
+
+def test_a_held_settlement_stands_on_the_organiser(show: Show, clock: Clock) -> None:
+    from risk.trading import marking
+
+    client = Client()
+    client.force_login(User.objects.create_superuser("boss"))
+    code = show.event.organiser.code
+    assert f"q={code}" not in client.get("/admin/ticketing/organiser/").content.decode()
+    marking.hold(merchant=code, actor="boss", reason="sells to itself", now=clock())
+    assert f"q={code}" in client.get("/admin/ticketing/organiser/").content.decode()
