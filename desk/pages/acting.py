@@ -21,6 +21,7 @@ from desk.models import ACTIVE_STATES, Case
 from desk.pages import kinds
 from desk.preview import Preview
 from desk.trail import Person
+from risk.gate_web import address_of
 
 PREFIX = "in-"
 WITHOUT_THE_RIGHT = gettext_lazy("Your role may not do that.")
@@ -74,7 +75,7 @@ CANNOT: Mapping[str, Any] = {
 def person(request: HttpRequest) -> Person:
     """Who acts, and from where."""
     user = request.user if isinstance(request.user, User) else None
-    return Person(user, request.META.get("REMOTE_ADDR") or None)
+    return Person(user, address_of(request) or None)
 
 
 def inputs_of(sent: Any, way: Way) -> dict[str, str]:

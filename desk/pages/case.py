@@ -122,10 +122,13 @@ def _neighbours(request: HttpRequest, case: Case) -> dict[str, Any]:
     }
     if filters.order == inbox.URGENT:
         found = inbox.matching(filters, viewer_id=people.me(request), now=timezone.now())
+        # The range on the weight alone starts the index's scan at this case, wherever in a long inbox it stands.
         after = Q(weight__lt=case.weight) | Q(weight=case.weight, pk__gt=case.pk)
-        around["following"] = _address_of(found.filter(after).first(), sent)
-        before = found.exclude(after).exclude(pk=case.pk).order_by("weight", "-id")
-        around["preceding"] = _address_of(before.first(), sent)
+        before = Q(weight__gt=case.weight) | Q(weight=case.weight, pk__lt=case.pk)
+        following = found.filter(after, weight__lte=case.weight)
+        preceding = found.filter(before, weight__gte=case.weight).order_by("weight", "-id")
+        around["following"] = _address_of(following.first(), sent)
+        around["preceding"] = _address_of(preceding.first(), sent)
     return around
 
 

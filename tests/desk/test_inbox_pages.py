@@ -146,6 +146,29 @@ def test_pages_follow_each_other(boss: Client, now: datetime) -> None:
     assert shown(boss, page="x' OR 1=1") == shown(boss)
 
 
+def test_from_case_to_case_in_the_order_of_the_inbox(boss: Client, now: datetime) -> None:
+    some_cases(9, now=now)
+    Case.objects.filter(number__endswith="3").update(weight=50)
+    Case.objects.filter(number__endswith="4").update(weight=50)
+    order = [case.pk for case in shown(boss)]
+    for n, pk in enumerate(order):
+        page = boss.get(reverse("admin:desk_case_change", args=[pk]))
+        around = [page.context[name] for name in ("preceding", "following")]
+        wanted = [
+            reverse("admin:desk_case_change", args=[order[i]]) if 0 <= i < len(order) else ""
+            for i in (n - 1, n + 1)
+        ]
+        assert around == wanted
+
+
+def test_an_open_inbox_learns_that_it_is_no_longer_true(boss: Client, now: datetime) -> None:
+    some_cases(2, now=now)
+    assert boss.get(reverse("admin:desk_waiting")).json()["count"] == 2
+    some_cases(1, now=now, first=5)
+    inbox.forget_summary()
+    assert boss.get(reverse("admin:desk_waiting")).json()["count"] == 3
+
+
 def test_colour_follows_the_age_limit(now: datetime) -> None:
     case = some_cases(1, now=now, since=now, due_at=now + timedelta(hours=4))[0]
     hours = [(0, "fine"), (2.9, "fine"), (3.1, "soon"), (4, "late")]
