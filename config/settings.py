@@ -230,6 +230,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": 30},
     },
     "forget done messages": {"task": "payments.tasks.forget_done_messages", "schedule": 3600.0},
+    "fetch statements": {
+        "task": "payments.tasks.fetch_statements",
+        "schedule": 300.0,
+        "options": {"expires": 300},
+    },
     "judge merchants' trading": {
         "task": "ticketing.tasks.judge_todays_trading",
         "schedule": 300.0,
@@ -240,6 +245,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": crontab(hour=2, minute=40),
         "options": {"expires": 3600},
     },
+    # Finds what rests too long, drives it, opens and closes cases (docs/desk.md).
+    "coordinate": {"task": "desk.tasks.coordinate_round", "schedule": 30.0, "options": {"expires": 30}},
     # `manage.py doctor` reads when this last arrived.
     "beat is alive": {"task": "operations.tasks.heartbeat", "schedule": 15.0, "options": {"expires": 15}},
     "forget old idempotency keys": {"task": "payments.tasks.forget_old_keys", "schedule": 3600.0},
@@ -254,6 +261,12 @@ ORDER_QUANTITY_MAX = env.integer("ORDER_QUANTITY_MAX", default=6, low=1, high=20
 
 # The edge's access log, where the application can read it; empty: no estimate is made from it.
 ACCESS_LOG = env.text("KAIPIAO_ACCESS_LOG")
+# Where `manage.py render_pages` writes and the edge reads; empty: no pages are served from disk.
+PAGES_DIR = Path(env.text("KAIPIAO_PAGES_DIR")) if env.text("KAIPIAO_PAGES_DIR") else None
+# A CDN in front that wants to be told which addresses to forget (docs/edge.md); empty: there is none.
+CDN_PURGE_URL = env.text("KAIPIAO_CDN_PURGE_URL")
+CDN_PURGE_TOKEN = env.text("KAIPIAO_CDN_PURGE_TOKEN")
+CDN_PURGE_MEMBER = env.text("KAIPIAO_CDN_PURGE_MEMBER", "files")
 
 # -- asking, repeating, giving up (seconds between tries; the last one repeats) --------------------------
 PAYMENT_QUERY_SCHEDULE_S = env.numbers("PAYMENT_QUERY_SCHEDULE_S", (5, 10, 20, 30, 60, 60, 120, 300, 600))
@@ -301,6 +314,8 @@ DESK_TYPED_FROM_MINOR = env.integer("DESK_TYPED_FROM_MINOR", default=50_000, low
 SANDBOX_URL = "" if PRODUCTION else env.text("KAIPIAO_SANDBOX_URL", "http://127.0.0.1:8900").rstrip("/")
 CHANNEL_KEYS_DIR = Path(env.text("KAIPIAO_CHANNEL_KEYS_DIR") or devservices.paths().state / "channels")
 CHANNEL_TIMEOUT_S = env.number("CHANNEL_TIMEOUT_S", default=5.0, low=0.2, high=30)
+# How many days back the channels are asked for statements that are not here.
+STATEMENT_DAYS_BACK = env.integer("STATEMENT_DAYS_BACK", default=7, low=1, high=90)
 # The channels' statements as they came; nothing of it is ever served by a web server.
 STATEMENTS_DIR = Path(env.text("KAIPIAO_STATEMENTS_DIR") or devservices.paths().state / "statements")
 ALIPAY = {

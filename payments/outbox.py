@@ -28,7 +28,10 @@ _handlers: dict[str, Handler] = {}
 _nudges: list[Callable[[str], None]] = []
 
 # Notifications have drainers of their own, so that a slow channel never delays what another one told us.
-NOTIFY, COMPENSATE = "notify", "compensate"
+# Statements have theirs, because fetching and loading one takes minutes.
+NOTIFY, COMPENSATE, STATEMENTS = "notify", "compensate", "statements"
+LANES = {"notify.": NOTIFY, "statement.": STATEMENTS}
+STATEMENT_LEASE = timedelta(minutes=30)
 
 RETRY_S = (1, 2, 5, 10, 30, 60, 300, 900)
 
@@ -44,7 +47,14 @@ def handles(kind: str) -> Callable[[Handler], Handler]:
 
 
 def lane_of(kind: str) -> str:
-    return NOTIFY if kind.startswith("notify.") else COMPENSATE
+    return next((lane for begin, lane in LANES.items() if kind.startswith(begin)), COMPENSATE)
+
+
+def _of_lane(lane: str) -> Q:
+    own = Q(*(Q(kind__startswith=begin) for begin in LANES), _connector=Q.OR)
+    return (
+        ~own if lane == COMPENSATE else Q(kind__startswith=next(b for b, of in LANES.items() if of == lane))
+    )
 
 
 def on_nudge(wake: Callable[[str], None]) -> None:
@@ -114,14 +124,15 @@ def forget_done(*, older_than: timedelta, now: datetime, batch: int = 5000) -> i
 
 
 def _claim(*, now: datetime, lane: str, limit: int) -> list[OutboxMessage]:
-    of_lane = Q(kind__startswith="notify.") if lane == NOTIFY else ~Q(kind__startswith="notify.")
     with transaction.atomic():
         rows = list(
             OutboxMessage.objects.select_for_update(skip_locked=True, no_key=True)
-            .filter(of_lane, Q(leased_until=None) | Q(leased_until__lte=now), done_at=None, due_at__lte=now)
+            .filter(
+                _of_lane(lane), Q(leased_until=None) | Q(leased_until__lte=now), done_at=None, due_at__lte=now
+            )
             .order_by("due_at", "id")[:limit]
         )
-        lease = now + settings.OUTBOX_LEASE
+        lease = now + (STATEMENT_LEASE if lane == STATEMENTS else settings.OUTBOX_LEASE)
         OutboxMessage.objects.filter(pk__in=[row.pk for row in rows]).update(
             leased_until=lease, attempts=F("attempts") + 1
         )

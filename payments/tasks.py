@@ -14,11 +14,13 @@ from basis import fast, idempotency
 from payments import entry, entry_calls, money, outbox
 from payments.reconcile import due
 from payments.reconcile import run as reconciliation
+from payments.statements import fetch
 from wallet import topups
 
 BATCH = 50
 BATCHES_A_TASK = 20
 CALLING_S = 20
+STATEMENTS_S = 1500
 STATEMENTS_A_TASK = 10
 
 
@@ -29,7 +31,9 @@ def nudge(lane: str) -> None:
     except fast.FastStoreAway:
         return  # the broker is away with it; the beat's next tick drains
     if first:
-        task = drain_notifications if lane == outbox.NOTIFY else drain_outbox
+        task = {outbox.NOTIFY: drain_notifications, outbox.STATEMENTS: fetch_statements}.get(
+            lane, drain_outbox
+        )
         task.apply_async(expires=30, retry=False)
 
 
@@ -41,6 +45,16 @@ def drain_notifications(**_from_newer_senders: object) -> int:
 @shared_task
 def drain_outbox(**_from_newer_senders: object) -> int:
     return _drain(outbox.COMPENSATE)
+
+
+@shared_task(soft_time_limit=STATEMENTS_S, time_limit=STATEMENTS_S + 60)
+def fetch_statements(**_from_newer_senders: object) -> int:
+    """Plan the statements that are not here yet, and fetch those whose time has come, one after the other."""
+    fetch.plan(now=timezone.now())
+    handled = 0
+    while outbox.drain(clock=timezone.now, lane=outbox.STATEMENTS, limit=1):
+        handled += 1
+    return handled
 
 
 def _drain(lane: str) -> int:
