@@ -164,17 +164,18 @@ class OrdersView(APIView):
 
 
 def _place(request: Request, wanted: dict[str, Any], *, now: datetime) -> Order:
-    tier_id = listings.published_tier(wanted["show"], wanted["tier"])
-    if tier_id is None:
+    tier = listings.published_tier(wanted["show"], wanted["tier"])
+    if tier is None:
         raise Problem(code="no_such_tier", detail=_("Take the codes of show and tier from the show's page."))
     buyer, key = signed_in(request), request.headers["Idempotency-Key"]
     try:
         admitted = admission.shown(request.headers.get(PASS, ""), show=wanted["show"], buyer_id=buyer.pk)
-        with admission.used(admitted, tier_id=tier_id, client_key=key, now=now):
+        with admission.used(admitted, tier_id=tier.pk, client_key=key, now=now):
             order = orders.place_order(
                 buyer=buyer,
                 client_key=key,
-                tier_id=tier_id,
+                tier_id=tier.pk,
+                tier=tier,
                 quantity=wanted.get("quantity", 0),
                 seat_ids=wanted.get("seats", ()),
                 accept_equal_seats=wanted["accept_equal_seats"],

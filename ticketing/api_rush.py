@@ -143,12 +143,12 @@ class RushOrdersView(APIView):
             raise Problem(code="idempotency_key_missing")
         if not (len(key) <= 255 and key.isascii() and key.isprintable()):
             raise Problem(code="idempotency_key_invalid")
-        tier_id = listings.published_tier(wanted["show"], wanted["tier"])
-        if tier_id is None:
+        tier = listings.published_tier(wanted["show"], wanted["tier"])
+        if tier is None:
             raise Problem(code="no_such_tier")
         try:
             number = submission.submit(
-                tier_id=tier_id,
+                tier_id=tier.pk,
                 buyer_id=buyer.pk,
                 client_key=key,
                 quantity=wanted.get("quantity", 0),
@@ -165,7 +165,7 @@ class RushOrdersView(APIView):
             raise _problem(refusal) from refusal
         except fast.FastStoreAway as away:
             raise Problem(code="unavailable", retry_after=RETRY_S) from away
-        return _accepted(Receipt(tier_id, number, buyer.pk))
+        return _accepted(Receipt(tier.pk, number, buyer.pk))
 
 
 def _admission(request: Request, show: str, buyer_id: int) -> submission.Pass | None:

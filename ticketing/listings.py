@@ -48,10 +48,10 @@ def sections_of(show: Show) -> QuerySet[Section]:
     return Section.objects.filter(venue=show.venue_id).order_by("position", "code")
 
 
-def published_tier(show_code: str, tier_code: str) -> int | None:
-    """The id of a show's tier; None if there is none or the event is not published."""
+def published_tier(show_code: str, tier_code: str) -> PriceTier | None:
+    """A show's tier, with the show; None if there is none or the event is not published."""
     found = PriceTier.objects.filter(show__code=show_code, code=tier_code, show__event__published=True)
-    return found.values_list("pk", flat=True).first()
+    return found.select_related("show").first()
 
 
 # -- seat plan ---------------------------------------------------------------------------------------------------------

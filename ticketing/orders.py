@@ -43,6 +43,7 @@ def place_order(
     buyer: User,
     client_key: str,
     tier_id: int,
+    tier: PriceTier | None = None,
     quantity: int,
     seat_ids: Sequence[int] = (),
     accept_equal_seats: bool = False,
@@ -50,7 +51,7 @@ def place_order(
 ) -> Order:
     """
     Hold the best `quantity` seats of a tier, or exactly `seat_ids`, for `ORDER_HOLD`. The same `client_key` of the same
-    buyer returns the same order.
+    buyer returns the same order. `tier` spares a query where the caller has just found it, published and with its show.
 
     :raises NoSuchTier: see there
     :raises BadQuantity: see there
@@ -69,7 +70,10 @@ def place_order(
     known = Order.objects.filter(buyer=buyer, client_key=client_key).first()
     if known is not None:
         return _same(known, tier_id, quantity, wanted)
-    tier = PriceTier.objects.filter(pk=tier_id, show__event__published=True).select_related("show").first()
+    if tier is None:
+        tier = (
+            PriceTier.objects.filter(pk=tier_id, show__event__published=True).select_related("show").first()
+        )
     if tier is None:
         raise NoSuchTier(tier_id)
     if switches.stopped(switches.SALE, tier.show.code):

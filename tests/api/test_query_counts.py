@@ -33,7 +33,7 @@ def queries():
 def test_place_order(show, lin, place, queries):
     place(lin)  # what a process looks up once and keeps is not of this count
     body = {"show": show.code, "tier": "UPPER", "quantity": 2}
-    with queries(15):
+    with queries(14):
         assert lin.post("/orders", body).status_code == 201
 
 
