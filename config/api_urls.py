@@ -12,4 +12,5 @@ urlpatterns = [
     path("v1/", include("ticketing.api_urls")),
     path("v1/", include("payments.api_urls")),
     path("v1/", include("wallet.api_urls")),
+    path("v1/desk/", include("desk.api_urls")),
 ]

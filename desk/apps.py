@@ -7,4 +7,4 @@ class DeskConfig(AppConfig):
     verbose_name = _("Operations desk")
 
     def ready(self) -> None:
-        from desk import merchants  # noqa: F401 - registers the case type about merchants
+        from desk import merchants, statement_types  # noqa: F401 - case types register

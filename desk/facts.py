@@ -13,6 +13,7 @@ from django.db.models import Q
 
 from desk.models import Case
 from payments.models import Notification, OutboxMessage, Payment, Refund
+from payments.reconcile_models import Discrepancy
 from ticketing.models import Order, Seat, Ticket
 from wallet import journal, topups
 from wallet.journal import Booked, SetAside
@@ -39,6 +40,8 @@ class Facts:
     booked: list[Booked]
     holds: list[SetAside]
     messages: list[OutboxMessage]
+    others: Mapping[Key, str]
+    """States of what only this type of case is about: a discrepancy, a finding, a held settlement."""
 
     @property
     def purchase(self) -> Order | TopUp | None:
@@ -66,7 +69,7 @@ class Facts:
         table |= {("seat", str(seat.pk)): seat.state for seat in self.seats}
         table |= {("notification", str(row.pk)): row.verdict for row in self.told}
         table |= {("hold", hold.key): hold.state for hold in self.holds}
-        return table
+        return table | dict(self.others)
 
     def next_steps(self) -> Mapping[str, OutboxMessage]:
         """The messages that are not done, by their keys."""
@@ -101,6 +104,7 @@ def of(case: Case) -> Facts:
         if reference or hold_keys
         else [],
         messages=_messages(case, numbers, refunds, told),
+        others=_others(case),
     )
 
 
@@ -125,6 +129,13 @@ def _told(case: Case, numbers: list[str]) -> list[Notification]:
     if case.subject_kind == "notification":
         mine |= Q(pk=int(case.subject))
     return sorted(Notification.objects.filter(mine).order_by("-pk")[:TOLD_MAX], key=lambda row: row.pk)
+
+
+def _others(case: Case) -> dict[Key, str]:
+    if case.subject_kind != "discrepancy":
+        return {}
+    found = Discrepancy.objects.filter(pk=int(case.subject)).values_list("state", flat=True).first()
+    return {("discrepancy", case.subject): str(found or "")}
 
 
 def _messages(

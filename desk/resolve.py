@@ -25,7 +25,8 @@ from desk.acts import ALWAYS, BY_MONEY_AT_RISK, Act, CannotBeDone, Way
 from desk.models import CASE_LIFECYCLE, Case, CaseState, Resolution
 from desk.preview import Check, Effects, Preview, digest, effects, of_states
 from desk.trail import Person
-from payments import money, refunds, settle
+from payments import money, redirect, refunds, settle
+from payments.reconcile import explain
 from wallet import journal
 
 INPUT_MAX, REASON_MIN, REASON_MAX = 200, 3, 500
@@ -83,6 +84,9 @@ REFUSALS: Mapping[type[Exception], str] = {
     money.KeyReused: "booked_before",
     money.NoSuchEntry: "no_entry",
     money.HoldEnded: "hold_ended",
+    redirect.NotOffered: "not_redirectable",
+    redirect.NoSuchRefund: "no_refund",
+    explain.AlreadySettled: "changed_meanwhile",
     IllegalMove: "illegal_move",
     StaleState: "changed_meanwhile",
     OperationalError: "busy",
@@ -109,7 +113,9 @@ def preview(
         with connection.cursor() as cursor:
             # A look must not make buyers wait.
             cursor.execute("SET LOCAL lock_timeout = '2s'")
-        tried = run(lock_case(case_number), way, given, answer, actor="staff:preview", reason="", now=now)
+        tried = run(
+            lock_case(case_number), way, given, answer, actor="staff:preview", reason="preview", now=now
+        )
         transaction.set_rollback(True)
     return tried
 

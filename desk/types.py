@@ -58,6 +58,14 @@ SELECT payment.number AS subject, payment.channel, payment.purchase_kind, paymen
   FROM payments_payment payment
 """
 
+# The channel named another amount: that is a case of its own, whatever the payment's state.
+OTHER_AMOUNT = """(
+   EXISTS (SELECT 1 FROM payments_outboxmessage message
+            WHERE message.key = 'chase:' || payment.number AND message.last_error LIKE %(other_amount)s)
+   OR EXISTS (SELECT 1 FROM payments_notification told
+               WHERE told.payment_number = payment.number AND told.verdict = 'parked'
+                 AND told.reason = 'amount_differs'))"""
+
 PAYMENT_UNKNOWN = CaseType(
     code="payment_unknown",
     title=_("Payment without a clear answer"),
@@ -72,10 +80,11 @@ PAYMENT_UNKNOWN = CaseType(
     )
     + """
  WHERE payment.state IN ('created', 'unknown') AND payment.created_at < %(before)s
-   AND payment.expires_at >= %(now)s
    AND NOT EXISTS (SELECT 1 FROM payments_channelturn turn
                     WHERE turn.payment_id = payment.id AND turn.called_at IS NULL AND turn.left_at IS NULL)
-""",
+"""
+    + f"   AND NOT {OTHER_AMOUNT}",
+    parameters={"other_amount": "AmountDiffers:%"},
 )
 
 PAYMENT_UNCLOSED = CaseType(
@@ -93,13 +102,9 @@ PAYMENT_UNCLOSED = CaseType(
         facts="jsonb_build_object('state', payment.state, 'superseded', payment.superseded_at IS NOT NULL)",
     )
     + """
- WHERE payment.state IN ('created', 'pending', 'unknown') AND payment.expires_at < %(before)s
-   AND NOT EXISTS (SELECT 1 FROM payments_outboxmessage message
-                    WHERE message.key = 'chase:' || payment.number AND message.last_error LIKE %(other_amount)s)
-   AND NOT EXISTS (SELECT 1 FROM payments_notification told
-                    WHERE told.payment_number = payment.number AND told.verdict = 'parked'
-                      AND told.reason = 'amount_differs')
-""",
+ WHERE payment.state = 'pending' AND payment.expires_at < %(before)s
+"""
+    + f"   AND NOT {OTHER_AMOUNT}",
     parameters={"other_amount": "AmountDiffers:%"},
 )
 
@@ -167,7 +172,7 @@ REFUND_REFUSED = CaseType(
     queue=Queue.FINANCE,
     rests=timedelta(0),
     due=timedelta(hours=4),
-    ways=(ways.SEND_REFUND_AGAIN,),
+    ways=(ways.SEND_REFUND_AGAIN, ways.SEND_TO_WALLET),
     detector=REFUND.format(cause="refund.refusal") + " WHERE refund.state = 'refused'",
 )
 
@@ -179,9 +184,9 @@ REFUND_SILENT = CaseType(
     queue=Queue.FINANCE,
     rests=timedelta(hours=2),
     due=timedelta(hours=24),
-    ways=(ways.SEND_REFUND_AGAIN,),
+    ways=(ways.SEND_REFUND_AGAIN, ways.SEND_TO_WALLET),
     detector=REFUND.format(cause="refund.state")
-    + " WHERE refund.state IN ('requested', 'processing') AND refund.created_at < %(before)s",
+    + " WHERE refund.state IN ('requested', 'processing', 'redirected') AND refund.created_at < %(before)s",
 )
 
 MESSAGE_FAILING = CaseType(

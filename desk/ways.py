@@ -13,7 +13,7 @@ from desk import repair
 from desk.acts import ALWAYS, BY_MONEY_AT_RISK, Act, CannotBeDone, Input, Way
 from desk.facts import Facts
 from desk.models import Case, CaseState
-from payments import asking, money, notify, outbox, refunds, settle
+from payments import asking, money, notify, outbox, redirect, refunds, settle
 from payments.channels import registry
 from payments.channels.port import (
     Absent,
@@ -25,7 +25,8 @@ from payments.channels.port import (
     Unknown,
     Waiting,
 )
-from payments.models import ChannelCode, Notification, PaymentState, Verdict
+from payments.models import ChannelCode, Notification, PaymentState, RefundState, Verdict
+from payments.purchases import Won, handler_of
 from wallet import journal
 
 MEMO = 200
@@ -161,6 +162,20 @@ SEND_REFUND_AGAIN = Way(
 )
 
 
+def send_to_wallet(act: Act) -> None:
+    """Staff do for the buyer what he is offered: the money goes to his wallet, once the channel's word is final."""
+    redirect.by_staff(number=act.refund.number, actor=act.actor.removeprefix("staff:"), now=act.now)
+
+
+SEND_TO_WALLET = Way(
+    code="send_to_wallet",
+    title=_("Send it to the buyer's wallet instead"),
+    says=_("Nothing more is sent to the channel. Once it surely did not refund, the wallet gets the money."),
+    do=send_to_wallet,
+    two_people=BY_MONEY_AT_RISK,
+)
+
+
 # -- what a channel told -----------------------------------------------------------------------------------------
 
 
@@ -264,6 +279,32 @@ BOOK_ENTRY = Way(
 )
 
 
+def book_missing(act: Act) -> None:
+    """Book what happened as the product books it, under the same keys: what is booked already is left alone."""
+    payment = act.payment
+    if payment.state != PaymentState.SUCCEEDED:
+        raise CannotBeDone("not_paid_there", payment.state)
+    handler = handler_of(payment.purchase_kind)
+    purchase = handler.lock(payment.purchase_number)
+    verdict = handler.settle(purchase, payment_number=payment.number, now=act.now)
+    credit = verdict.credit if isinstance(verdict, Won) else money.suspense(payment.currency)
+    money.book_success(payment, credit=credit, at=act.now)
+    for refund in act.facts.refunds:
+        if refund.payment_id == payment.pk:
+            money.book_refund_requested(refund, at=act.now)
+            if refund.state == RefundState.SUCCEEDED:
+                money.book_refund_done(refund, at=act.now)
+
+
+BOOK_MISSING = Way(
+    code="book_missing",
+    title=_("Book what is missing"),
+    says=_("Books the payment and its refunds as they happened. What is booked already stays as it is."),
+    do=book_missing,
+    two_people=ALWAYS,
+)
+
+
 # -- states that do not fit together -----------------------------------------------------------------------------
 
 REPAIR = Way(
@@ -298,6 +339,6 @@ ALL: dict[str, Way] = {
     way.code: way
     for way in (
         *(ASK_CHANNEL, TAKE_AS_PAID, END_UNPAID, TAKE_WHAT_CAME, SEND_REFUND_AGAIN, APPLY_AGAIN, TRY_AGAIN),
-        *(RELEASE_HOLD, REVERSE_ENTRY, BOOK_ENTRY, REPAIR, EXPLAIN),
+        *(RELEASE_HOLD, REVERSE_ENTRY, BOOK_ENTRY, REPAIR, EXPLAIN, SEND_TO_WALLET, BOOK_MISSING),
     )
 }
