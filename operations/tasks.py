@@ -8,6 +8,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from basis import fast
+from operations import presence  # noqa: F401 - every worker says that it is alive
 
 HEARTBEAT_KEY = "operations:heartbeat"
 KEPT = timedelta(days=7)

@@ -21,6 +21,7 @@ from unfold.widgets import UnfoldAdminColorInputWidget
 
 from ticketing import orders_admin  # noqa: F401  (registers the pages to look at)
 from ticketing.models import Event, Invitation, Organiser, PriceTier, SalePhase, Section, Show, Venue
+from ticketing.settlement_admin import ShowsSettlement
 from wallet.admin import amount
 
 OVERLAP = "ticketing_salephase_apart"
@@ -41,8 +42,8 @@ class SettingUp(ModelAdmin):
 
 
 @admin.register(Organiser)
-class OrganiserAdmin(SettingUp):
-    list_display = ("code", "name_zh", "name_en")
+class OrganiserAdmin(ShowsSettlement, SettingUp):
+    list_display = ("code", "name_zh", "name_en", "settlement")
     search_fields = ("code", "name_zh", "name_en")
     fixed = ("code",)  # the owner of the merchant's account in the ledger
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from desk import inbox
 from operations.boards import links
 from operations.boards.finance_facts import FinanceFacts, Sum, gather
 from operations.boards.shape import (
@@ -145,6 +146,7 @@ def _figures(facts: FinanceFacts, now: datetime) -> list[Figure]:
         _held(facts, AccountKind.GUARANTEE, _("for organisers, until after the show")),
         _held(facts, AccountKind.SUSPENSE, _("on its way back, or unexplained")),
         *_differences(facts),
+        _cases(inbox.summary(now=now)),
     ]
 
 
@@ -160,6 +162,15 @@ def _differences(facts: FinanceFacts) -> list[Figure]:
     url = links.rows("payments_discrepancy", state__exact="open")
     note = _("%(amount)s at stake") % {"amount": money(minor, HOME)}
     return [Figure("differences", _("open differences"), number(count), url, note, BAD if count else "")]
+
+
+def _cases(waiting: inbox.Summary) -> Figure:
+    note = _("%(late)s late, %(amount)s at risk") % {
+        "late": number(waiting.late),
+        "amount": money(waiting.at_risk.get(HOME, 0), HOME),
+    }
+    tone = BAD if waiting.late else LOOK if waiting.count else ""
+    return Figure("cases", _("open cases"), number(waiting.count), links.rows("desk_case"), note, tone)
 
 
 def _channels(facts: FinanceFacts) -> Table:

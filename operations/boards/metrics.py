@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily
 
+from desk import inbox
 from operations.boards import finance_facts, health_facts
 from operations.boards.finance import bounds
 from operations.boards.health_facts import AGES_S, HealthFacts
@@ -93,6 +94,7 @@ class Figures:
         yield from _machinery(health)
         yield from _stores(health)
         yield from _money(self.now)
+        yield from _desk(self.now)
 
 
 def _gauge(
@@ -234,6 +236,16 @@ def _money(now: datetime) -> Iterator[GaugeMetricFamily]:
     )
     at_stake = ((one.channel, one.klass, one.minor) for one in facts.differences)
     yield _gauge("discrepancies_open_minor", "Money that they are about", ("channel", "class"), at_stake)
+
+
+def _desk(now: datetime) -> Iterator[GaugeMetricFamily]:
+    waiting = inbox.summary(now=now)
+    yield _gauge("cases_open", "Cases that wait for somebody", ("type",), waiting.kinds.items())
+    yield _gauge("cases_late", "Cases past their age limit", (), [(waiting.late,)])
+    oldest_s = (now - waiting.oldest).total_seconds() if waiting.oldest else 0.0
+    yield _gauge("case_oldest_seconds", "Age of the oldest cause of a waiting case", (), [(oldest_s,)])
+    at_risk = waiting.at_risk.items()
+    yield _gauge("cases_at_risk_minor", "Money that waiting cases are about", ("currency",), at_risk)
 
 
 def _asked(sql: str, values: dict[str, Any]) -> list[Any]:

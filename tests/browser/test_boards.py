@@ -36,7 +36,7 @@ def test_the_live_sale_keeps_itself_fresh(board: Callable[..., Page], show: Any,
     page = board("sale")
     tickets = page.locator("[data-live-id=figure-tickets] .kp-value")
     expect(tickets).to_have_text("40")
-    seeding.seed_sold(show=show, seats=20, now=clock(), seed=2)
+    seeding.seed_sold(show=show, seats=60, now=clock(), seed=2)
     expect(tickets).to_have_text("60", timeout=12_000)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate("Chart.getChart('chart-flow').data.datasets.length") == 3

@@ -25,7 +25,7 @@ from tests.operations.scene import Scene
 from ticketing.models import Order, Ticket
 
 # Session, user and, for who is no superuser, two of rights are among them.
-QUERIES_AT_MOST = {"sale": 20, "finance": 14, "health": 18}
+QUERIES_AT_MOST = {"sale": 20, "finance": 16, "health": 18}
 BOARDS = tuple(QUERIES_AT_MOST)
 
 
@@ -241,3 +241,11 @@ def test_what_the_api_refuses_is_counted_by_show(scene: Scene, undone: None, set
     assert refusals.told(scene.show.code, hours=0, now=timezone.now())[code] == 1
     assert client.get("/api/v1/orders/K0").status_code == 404
     assert sum(refusals.told(scene.show.code, hours=0, now=timezone.now()).values()) == 1
+
+
+def test_what_a_page_refuses_is_counted_too(scene: Scene, undone: None) -> None:
+    from ticketing.pages import refusals as said
+    from ticketing.seats import SoldOut
+
+    said.counted(SoldOut(1), scene.show.code)
+    assert refusals.told(scene.show.code, hours=0, now=timezone.now())["sold_out"] == 1

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from payments import checkout
+from risk import refusals
 from risk.payment_tokens import TokenRefused
 from ticketing import admission, orders, phases, seats
 from ticketing.models import SalePhase
@@ -41,6 +42,13 @@ class Refusal:
     code: str
     text: str
     status: int = 409
+
+
+def counted(error: Exception, show: str) -> Refusal:
+    """The same, told to those who watch the sale."""
+    refusal = of_order(error)
+    refusals.count(show, {refusal.code: 1}, now=timezone.now())
+    return refusal
 
 
 def of_order(error: Exception) -> Refusal:

@@ -81,7 +81,7 @@ def _order(request: HttpRequest, show: Show, found: Section) -> HttpResponse:
     except refusals.ORDER_REFUSALS as error:
         if isinstance(error, seats.SeatsTaken):
             choice.seat_ids = [key for key in ids if key not in error.seat_ids]
-        return _page(request, show, found, choice, refusals.of_order(error))
+        return _page(request, show, found, choice, refusals.counted(error, show.code))
 
 
 def _page(

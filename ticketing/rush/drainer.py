@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ from django.db import (
 from basis import fast
 from basis.lifecycle import StaleState
 from payments.batch import Pressed
-from risk import payment_tokens
+from risk import payment_tokens, refusals
 from ticketing import orders
 from ticketing.rush import allocation, keys, lanes, messages, paying, rebuild, results
 from ticketing.rush.allocation import Answer, Held, Lane
@@ -180,6 +181,8 @@ class Drainer:
             counts=_counts(lane.tier_id, refused),
         )
         results.publish(lane.tier_id, keys.orders(lane.tier_id), published, fence=lane.fence)
+        if refused:
+            refusals.count(lane.tier.show.code, _reasons(answers), now=now)
         self.tally.submissions += len(batch)
         self.tally.held += len(held)
         self.tally.batches += 1
@@ -262,6 +265,11 @@ def _counts(tier_id: int, refused: Sequence[Submission]) -> dict[str, int]:
         key = keys.count(tier_id, one.buyer_id)
         counts[key] = counts.get(key, 0) + one.quantity
     return counts
+
+
+def _reasons(answers: Mapping[str, Answer]) -> Counter[str]:
+    """How many were refused for what, for those who watch the sale."""
+    return Counter(answer.reason for answer in answers.values() if not isinstance(answer, Held))
 
 
 def _told(one: Submission, answer: Answer, now: datetime) -> dict[str, Any]:
