@@ -10,16 +10,24 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import IntegrityError, models
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminColorInputWidget
 
-from ticketing import orders_admin  # noqa: F401  (registers the pages to look at)
+from ticketing import (
+    cdn,
+    orders_admin,  # noqa: F401  (registers the pages to look at)
+    prerender,
+)
 from ticketing.models import Event, Invitation, Organiser, PriceTier, SalePhase, Section, Show, Venue
 from ticketing.settlement_admin import ShowsSettlement
 from wallet.admin import amount
@@ -73,6 +81,27 @@ class EventAdmin(SettingUp):
     list_filter = ("published", "organiser")
     list_select_related = ("organiser",)
     search_fields = ("slug", "name_zh", "name_en")
+    actions = ("render_again",)
+
+    @admin.action(description=_("Render the shared pages again"), permissions=("change",))
+    def render_again(self, request: HttpRequest, queryset: QuerySet[Event]) -> None:
+        """For whoever does not want to wait for the timer, or does not trust what lies on the disk or at the CDN."""
+        if settings.PAGES_DIR is None:
+            none = _("This installation serves no pages from disk (KAIPIAO_PAGES_DIR is not set).")
+            self.message_user(request, none, messages.WARNING)
+            return
+        done = len(
+            prerender.render(settings.PAGES_DIR, queryset, now=timezone.now(), cdn=cdn.in_use(), anew=True)
+        )
+        text = ngettext("%(count)d page rendered.", "%(count)d pages rendered.", done)
+        self.message_user(request, text % {"count": done})
+        if left := queryset.filter(published=False).count():
+            text = ngettext(
+                "%(count)d event is not published and has no page.",
+                "%(count)d events are not published and have no page.",
+                left,
+            )
+            self.message_user(request, text % {"count": left}, messages.WARNING)
 
 
 class PhaseForm(forms.ModelForm):

@@ -3,7 +3,7 @@ Event pages as files, for everybody who is nobody yet (M12): the edge serves the
 
 A shared page holds nothing of a visitor, so it orders nothing: it shows what is on and leads to the waiting room or to
 the order form. What is left is counted by the reader's own browser, once a second at most. Files are replaced whole, so
-that nobody reads half a page; a CDN is told through one small port, `Cdn`.
+that nobody reads half a page; a CDN is told through one small port, `ticketing.cdn`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.test import RequestFactory
@@ -24,14 +24,8 @@ from django.utils import translation
 
 from risk.room_models import Room
 from ticketing import availability
+from ticketing.cdn import Cdn
 from ticketing.models import Event, Show
-
-
-class Cdn(Protocol):
-    """Where pages are pushed to, besides the disk."""
-
-    def publish(self, path: str, language: str, body: bytes) -> None:
-        """Make `body` what `path` answers in `language`; called with the same body again and again, at every round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +39,33 @@ class Rendered:
 
 def render_all(root: Path, *, now: datetime, cdn: Cdn | None = None) -> list[Rendered]:
     """Write every published event's page in every language below `root`; remove those of events that are not."""
-    events = list(Event.objects.filter(published=True).prefetch_related("shows__venue", "shows__phases"))
-    done = [
-        _render(root, event, language, now=now, cdn=cdn)
-        for event in events
-        for language, _name in settings.LANGUAGES
-    ]
-    _remove_others(root, {event.slug for event in events})
+    done = render(root, Event.objects.all(), now=now, cdn=cdn)
+    _remove_others(root, {one.path.strip("/").rpartition("/")[2] for one in done})
     return done
 
 
-def _render(root: Path, event: Event, language: str, *, now: datetime, cdn: Cdn | None) -> Rendered:
+def render(
+    root: Path, events: QuerySet[Event], *, now: datetime, cdn: Cdn | None = None, anew: bool = False
+) -> list[Rendered]:
+    """Write the pages of those of the events that are published; `anew` also files that seem right already."""
+    found = events.filter(published=True).prefetch_related("shows__venue", "shows__phases")
+    return [
+        _render(root, event, language, now=now, cdn=cdn, anew=anew)
+        for event in found
+        for language, _name in settings.LANGUAGES
+    ]
+
+
+def _render(
+    root: Path, event: Event, language: str, *, now: datetime, cdn: Cdn | None, anew: bool
+) -> Rendered:
     path = f"/events/{event.slug}/"
     with translation.override(language):
         body = render_to_string(
             "pages/event_shared.html", _context(event, now), request=_nobody(path)
         ).encode()
     target = root / language / "events" / event.slug / "index.html"
-    changed = not target.exists() or target.read_bytes() != body
+    changed = anew or not target.exists() or target.read_bytes() != body
     if changed:
         target.parent.mkdir(parents=True, exist_ok=True)
         half = target.with_suffix(f".{os.getpid()}.half")
@@ -75,7 +78,8 @@ def _render(root: Path, event: Event, language: str, *, now: datetime, cdn: Cdn 
 
 def _context(event: Event, now: datetime) -> dict[str, object]:
     shows = sorted(event.shows.all(), key=lambda show: show.starts_at)
-    rooms = set(Room.objects.filter(show__in=[show.code for show in shows]).values_list("show", flat=True))
+    found = Room.objects.filter(show__in=[show.code for show in shows])
+    rooms = {room.show for room in found if room.is_in_front}
     return {"event": event, "now": now, "shows": [_of_show(show, show.code in rooms, now) for show in shows]}
 
 

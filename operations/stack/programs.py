@@ -62,10 +62,15 @@ class Layout:
 
     @property
     def behind_the_edge(self) -> dict[str, str]:
-        """What the others must know when the edge stands in front: whose word on addresses counts, and its log."""
+        """What the others must know of an edge in front: that its word on addresses counts, its log, its pages."""
         if "edge" not in self.extras:
             return {}
-        return {"KAIPIAO_BEHIND_PROXY": "1", "KAIPIAO_ACCESS_LOG": str(self.edge_dir / "access.log")}
+        log, pages = self.edge_dir / "access.log", self.edge_dir / "pages"
+        return {
+            "KAIPIAO_BEHIND_PROXY": "1",
+            "KAIPIAO_ACCESS_LOG": str(log),
+            **({"KAIPIAO_PAGES_DIR": str(pages)} if "pages" in self.extras else {}),
+        }
 
 
 def possible_extras() -> tuple[str, ...]:

@@ -190,6 +190,12 @@ def test_a_wiped_store_loses_no_order_and_gives_no_second_one(rush, crowd):
     told = rush.status(lin, anew)
     assert (told["state"], told["order"]) == ("held", decided)
     assert Order.objects.count() == 2
+    for wish in ({"quantity": 1}, {"seats": [Seat.objects.filter(tier=rush.tier, state="F").last().pk]}):
+        fast.store().delete(*fast.store().keys("rush:*:key:*"))
+        other = rush.submit(lin, key="lin", **wish)  # the key is known to Postgres, and for something else
+        rush.turn()
+        assert rush.status(lin, other)["reason"] == "key_reused"
+    assert Order.objects.count() == 2
     assert rush.press(lin, told["order"], told["payment_token"])[0] == "queued"
     rush.turn()
     assert Ticket.objects.count() == 2

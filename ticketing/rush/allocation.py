@@ -51,7 +51,7 @@ class Held:
 class NotHeld:
     """
     `reason` as place_order's errors: sold_out, seats_taken, limit_reached, not_on_sale, sale_stopped, not_eligible,
-    failed.
+    key_reused, failed.
     """
 
     reason: str
@@ -138,10 +138,11 @@ class _Batch:
 
     def _not_known(self, fresh: Sequence[Submission]) -> list[Submission]:
         """Leave out what has its order already, and buyers whom Postgres does not know."""
-        found = known_orders.find(fresh)
+        found = known_orders.find(fresh, tier_id=self.lane.tier_id)
         for one in fresh:
             if one.number in found:
-                self.answers[one.number] = Held(**found[one.number])
+                known = found[one.number]
+                self.answers[one.number] = Held(**known) if known else NotHeld("key_reused")
         people = known_orders.buyers(fresh)
         for one in fresh:
             if one.buyer_id not in people:

@@ -16,10 +16,10 @@ from ticketing.rush.messages import Submission
 
 FIND = """
 WITH d AS (SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[]) AS d(number, buyer_id, client_key))
-SELECT d.number, o.id, o.number, o.amount_minor, o.currency, o.hold_until, o.state
+SELECT d.number, o.id, o.tier_id, o.quantity, o.number, o.amount_minor, o.currency, o.hold_until, o.state
   FROM d JOIN ticketing_order o ON o.number = d.number
 UNION
-SELECT d.number, o.id, o.number, o.amount_minor, o.currency, o.hold_until, o.state
+SELECT d.number, o.id, o.tier_id, o.quantity, o.number, o.amount_minor, o.currency, o.hold_until, o.state
   FROM d JOIN ticketing_order o ON o.buyer_id = d.buyer_id AND o.client_key = d.client_key
 """
 SEATS = """
@@ -30,8 +30,11 @@ SELECT given.order_id, seat.id, section.code, row.label, seat.label
 """
 
 
-def find(batch: Sequence[Submission]) -> dict[str, dict[str, Any]]:
-    """By submitted number, the fields of `allocation.Held` of the order that exists."""
+def find(batch: Sequence[Submission], *, tier_id: int) -> dict[str, dict[str, Any] | None]:
+    """
+    By submitted number, the fields of `allocation.Held` of the order that exists; None if the buyer's key belongs to an
+    order for something else.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             FIND,
@@ -46,8 +49,12 @@ def find(batch: Sequence[Submission]) -> dict[str, dict[str, Any]]:
         seats: dict[int, list[tuple[int, Place]]] = {}
         for order_id, seat_id, *place in cursor.fetchall():
             seats.setdefault(order_id, []).append((seat_id, Place(*place)))
+    asked = {one.number: one for one in batch}
     return {
-        submitted: {
+        submitted: None
+        if (tier, quantity) != (tier_id, asked[submitted].quantity)
+        or not {seat_id for seat_id, _ in seats.get(order_id, ())}.issuperset(asked[submitted].seat_ids)
+        else {
             "order": number,
             "seat_ids": [seat_id for seat_id, _ in seats.get(order_id, ())],
             "places": [place for _, place in seats.get(order_id, ())],
@@ -56,7 +63,7 @@ def find(batch: Sequence[Submission]) -> dict[str, dict[str, Any]]:
             "hold_until": hold_until,
             "state": state,
         }
-        for submitted, order_id, number, amount, currency, hold_until, state in orders
+        for submitted, order_id, tier, quantity, number, amount, currency, hold_until, state in orders
     }
 
 
