@@ -53,11 +53,10 @@ def ask(tag: str, rules: Sequence[Rule], *, open_if_away: bool) -> Answer:
     for rule in rules:
         args += [rule.limit, rule.window_ms]
     try:
-        passed, index, retry_ms, remaining, at_ms = LIMIT.run(
-            keys=[rule.key(tag) for rule in rules], args=args
-        )
+        told = LIMIT.run(keys=[rule.key(tag) for rule in rules], args=args)
     except fast.FastStoreAway:
         return Answer(True) if open_if_away else Answer(False, "store_away", 1000)
+    passed, index, retry_ms, remaining, at_ms = map(int, told.split())
     if passed:
         return Answer(True, remaining=remaining, at_ms=at_ms)
     return Answer(False, rules[index - 1].scope, retry_ms, at_ms=at_ms)

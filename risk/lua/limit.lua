@@ -2,8 +2,9 @@
 --
 -- KEYS[i]           the counter of rule i; all keys share one hash tag
 -- ARGV[2i-1], [2i]  its limit and its window in milliseconds
--- answers           {1, 0, 0, least remaining, the store's time in milliseconds}
---                or {0, index of the refusing rule, milliseconds to wait, 0, the store's time}
+-- answers           "1 0 0 <least remaining> <the store's time in milliseconds>"
+--                or "0 <index of the refusing rule> <milliseconds to wait> 0 <the store's time>"
+-- One line: nginx reads a reply line by line, and five numbers took as long as the limiter itself.
 --
 -- Each rule keeps the times of its last `limit` passes in a ring: a list as long as its limit would cost memory per
 -- request, so the window is cut into 10 slots that are counted in a hash. A slot counts until it has left the window
@@ -36,7 +37,7 @@ for i, key in ipairs(KEYS) do
   if #dead > 0 then redis.call('HDEL', key, unpack(dead)) end
   if used >= limit then
     local free_at = ((first or slot) + 1) * width + window
-    return {0, i, math.max(1, free_at - now), 0, now}
+    return string.format('0 %d %d 0 %d', i, math.max(1, free_at - now), now)
   end
   local remaining = limit - used - 1
   if least == nil or remaining < least then least = remaining end
@@ -48,4 +49,4 @@ for i, key in ipairs(KEYS) do
     redis.call('PEXPIRE', key, tonumber(ARGV[2 * i]) * 2)
   end
 end
-return {1, 0, 0, least or 0, now}
+return string.format('1 0 0 %d %d', least or 0, now)

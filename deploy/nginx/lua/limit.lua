@@ -30,13 +30,14 @@ function M.check()
     ngx.log(ngx.WARN, "orders are closed while the fast store is away: ", why)
     return answers.wait(503, "unavailable", 5)
   end
-  if tonumber(told[1]) == 1 then
-    ngx.ctx.passed_at_ms = told[5]
+  local passed, wait_ms, remaining, at_ms = string.match(told, "^(%d) %d+ (%d+) (%d+) (%d+)$")
+  if passed == "1" then
+    ngx.ctx.passed_at_ms = at_ms
     ngx.header["RateLimit-Policy"] = '"' .. rule.scope .. '";q=' .. most .. ";w=1"
-    ngx.header["RateLimit"] = '"' .. rule.scope .. '";r=' .. told[4] .. ";t=1"
+    ngx.header["RateLimit"] = '"' .. rule.scope .. '";r=' .. remaining .. ";t=1"
     return
   end
-  return answers.wait(429, "busy", math.max(1, math.ceil(told[3] / 1000)))
+  return answers.wait(429, "busy", math.max(1, math.ceil(wait_ms / 1000)))
 end
 
 return M
