@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,14 +16,16 @@ from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
 from django.test import Client
+from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from accounts.models import User
-from desk import roles, types
+from desk import detect, roles, types
 from desk.models import Case, CaseState, Resolution, ResolutionRequest, TrailEntry
 from payments import money, refunds
 from payments.channels import registry
-from payments.models import Payment, Refund
+from payments.models import Discrepancy, Payment, Refund, Statement, StatementLine
+from payments.reconcile import run
 from risk.trading import assess, marking
 from risk.trading.profile import Trading
 from tests.browser.conftest import BACKEND, IPHONE
@@ -30,6 +33,7 @@ from tests.channels.conftest import house, sandbox  # noqa: F401  (fixtures)
 from tests.conftest import Clock
 from tests.desk.conftest import Desk, desk, paid  # noqa: F401  (fixtures)
 from tests.payments.conftest import Till, pass_time, till  # noqa: F401  (fixtures)
+from tests.reconcile.hand import Hand
 from ticketing.models import Order, Ticket
 from wallet import ledger
 from wallet.ledger import Entry, Line
@@ -76,7 +80,9 @@ def world(
     pass_time: Callable[..., None],  # noqa: F811
     desk: Desk,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
 ) -> World:
+    settings.RECONCILE_CROSSING = timedelta(seconds=1)  # also a day that ends while the tests run is compared
     return World(till, buyer, paid, pass_time, desk, monkeypatch)
 
 
@@ -248,12 +254,89 @@ def merchant_suspect(world: World) -> Scene:
     return Scene(case, "hold_settlement", truth=lambda: marking.is_held("north"))
 
 
+def statement(world: World, kind: str, day: date, lines: list[StatementLine]) -> Case:
+    """The channel's statement of a day, compared with our books; the case of the one difference."""
+    made = Statement.objects.create(
+        channel="alipay", kind=kind, day=day, currency="CNY", sha256=f"{kind}{day}", lines=len(lines),
+        loaded_at=world.desk.clock(),
+    )  # fmt: skip
+    for place, line in enumerate(lines, start=1):
+        line.statement, line.line_no, line.day = made, place, day
+    StatementLine.objects.bulk_create(lines)
+    run.reconcile(channel="alipay", day=day, now=world.desk.clock())
+    detect.run(now=world.desk.clock())
+    [found] = Discrepancy.objects.filter(state="open")
+    return Case.objects.get(subject=str(found.pk), subject_kind="discrepancy")
+
+
+def differences_settled() -> bool:
+    return not Discrepancy.objects.filter(state="open").exists()
+
+
+def statement_missing_here(world: World) -> Scene:
+    at = datetime(2026, 11, 19, 4, tzinfo=UTC)
+    stranger = StatementLine(
+        channel="alipay", kind="payment", number="PSTRANGER00000000001", payment_number="PSTRANGER00000000001",
+        reference="c1", amount_minor=100, fee_milli=600, currency="CNY", status="success", happened_at=at,
+    )  # fmt: skip
+    case = statement(world, "trade", date(2026, 11, 19), [stranger])
+    return Scene(case, "explain_difference", truth=differences_settled)
+
+
+def _day_of(payment: Payment) -> date:
+    return timezone.localtime(payment.paid_at or payment.created_at).date()
+
+
+def statement_missing_there(world: World) -> Scene:
+    _order, payment = world.paid()
+    return Scene(statement(world, "trade", _day_of(payment), []), "set_right", truth=differences_settled)
+
+
+def statement_differs(world: World) -> Scene:
+    _order, payment = world.paid()
+    line = Hand().of(payment, payment.paid_at, amount_minor=payment.amount_minor - 100, fee_milli=455_400)
+    line.reference = payment.channel_reference
+    case = statement(world, "trade", _day_of(payment), [line])
+    return Scene(case, "explain_difference", truth=differences_settled)
+
+
+def statement_status(world: World) -> Scene:
+    order = world.till.order(world.buyer("lin"))
+    payment = world.till.press(order, "alipay")
+    at = payment.created_at
+    world.till.pay_at_channel(payment)
+    line = Hand().of(payment, at, reference=world.till.house.trade(payment.number)["reference"])
+    case = statement(world, "trade", _day_of(payment), [line])
+
+    def then() -> None:
+        run.reconcile(channel="alipay", day=_day_of(payment), now=world.desk.clock())
+
+    return Scene(case, "ask_channel", then=then, truth=lambda: Order.objects.get(pk=order.pk).state == "paid")
+
+
+def statement_ledger(world: World) -> Scene:
+    at = datetime(2026, 11, 19, 4, tzinfo=UTC)
+    world.buyer("lin")
+    other = StatementLine(
+        channel="alipay", kind="other", amount_minor=-500, fee_milli=0, currency="CNY", status="success",
+        happened_at=at,
+    )  # fmt: skip
+    Statement.objects.create(
+        channel="alipay", kind="trade", day=date(2026, 11, 19), currency="CNY", sha256="none", lines=0,
+        loaded_at=at,
+    )  # fmt: skip
+    case = statement(world, "funds", date(2026, 11, 19), [other])
+    return Scene(case, "explain_difference", truth=differences_settled)
+
+
 SCENES: dict[str, Callable[[World], Scene]] = {
     scene.__name__: scene
     for scene in (
         *(payment_unknown, payment_unclosed, amount_differs, notification_unknown, refund_refused),
         *(refund_silent, message_failing, hold_orphaned, suspense_differs, state_inconsistent),
         *(merchant_suspect,),
+        *(statement_missing_here, statement_missing_there, statement_differs, statement_status),
+        *(statement_ledger, merchant_suspect),
     )
 }
 
@@ -284,9 +367,11 @@ def look_at(page: Page, way: str, inputs: dict[str, str]) -> None:
     page.locator("[data-confirm]").wait_for()
 
 
-def confirm(page: Page, typed: str = "") -> None:
+def confirm(page: Page) -> None:
+    """Type what the label asks for, say why, and do it."""
     if page.locator("[name=typed]").count():
-        page.fill("[name=typed]", typed)
+        asked = page.locator("label:has([name=typed])").inner_text()
+        page.fill("[name=typed]", re.search(r"[\d,]+\.\d\d", asked)[0])
     page.fill("[data-confirm] [name=reason]", WHY)
     page.locator("[data-confirm] button").click()
     page.locator("[data-confirm]").wait_for(state="detached")
@@ -312,7 +397,7 @@ def test_a_case_is_found_in_the_inbox_and_resolved(kind: str, world: World, sit_
     before = Resolution.objects.count()
     look_at(page, scene.way, scene.inputs)
     assert Resolution.objects.count() == before
-    confirm(page, yuan(scene.case.amount_minor))
+    confirm(page)
     asked = ResolutionRequest.objects.filter(case=scene.case).first()
     if asked is not None:
         the_same_person_is_refused(page, asked)
@@ -396,7 +481,7 @@ def test_every_page_fits_its_screen_and_everybody_can_use_it(
     page = sit_down("root", **(phone if screen == "phone" else {}))
     case = f"{INBOX}{scene.case.pk}/change/?way=reverse_entry&in-entry=slip"
     page.goto(case)
-    confirm(page, yuan(scene.case.amount_minor))
+    confirm(page)
     asked = ResolutionRequest.objects.get()
     told = f"{INBOX}{other.case.pk}/change/?way={other.way}"
     for path in (INBOX, told, f"{INBOX}approvals/", f"{INBOX}approvals/{asked.pk}/", f"{INBOX}trail/"):

@@ -53,7 +53,7 @@ def some_cases(count: int, *, now: datetime, first: int = 0, **fields: Any) -> l
     kinds = list(types.TYPES.values())
     cases = []
     for n in range(first, first + count):
-        kind, since = kinds[n % len(kinds)], fields.get("since", now - timedelta(minutes=7 * n + 1))
+        kind, since = kinds[n % len(kinds)], fields.get("since", now - timedelta(minutes=7 * n, seconds=30))
         amount_minor = fields.get("amount_minor", 1000 * (n % 97))
         cases.append(
             Case(
@@ -61,7 +61,7 @@ def some_cases(count: int, *, now: datetime, first: int = 0, **fields: Any) -> l
                     "number": f"C{n:019}",
                     "kind": kind.code,
                     "subject_kind": kind.subject_kind,
-                    "subject": f"S{n}",
+                    "subject": f"{n}" if kind.subject_kind in ("notification", "discrepancy") else f"S{n}",
                     "queue": kind.queue,
                     "channel": ("alipay", "wechat", "wallet", "")[n % 4],
                     "amount_minor": amount_minor,
