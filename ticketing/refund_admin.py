@@ -21,7 +21,11 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from basis import staff
 from basis.staff import LookOnlyAdmin, LookOnlyInline
@@ -45,7 +49,7 @@ WHY = {
 }
 
 
-class LadderFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
+class LadderFormSet(BaseInlineFormSet):
     """All steps together."""
 
     def clean(self) -> None:
@@ -109,7 +113,7 @@ class RefundForm(forms.Form):
     """What staff want to refund. Amounts are in yuan."""
 
     tickets = forms.MultipleChoiceField(
-        label=_("tickets that become void"), required=False, widget=forms.CheckboxSelectMultiple
+        label=_("tickets that become void"), required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
     amount = forms.DecimalField(
         label=_("amount that goes back (yuan)"),

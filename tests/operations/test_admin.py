@@ -29,6 +29,7 @@ from ticketing.models import (
     Order,
     Organiser,
     PriceTier,
+    RefundPolicy,
     SalePhase,
     Section,
     Show,
@@ -38,7 +39,10 @@ from ticketing.models import (
 from wallet.models import JournalEntry, Posting
 
 MODELS = [model for model in apps.get_models() if model._meta.app_label in OURS]
-EDITED = {ChannelSetting, Event, Invitation, Organiser, PriceTier, SalePhase, Section, Show, Venue}
+EDITED = {
+    *(ChannelSetting, Event, Invitation, Organiser, PriceTier, RefundPolicy),
+    *(SalePhase, Section, Show, Venue),
+}
 UNPLAYED = {
     ChannelSetting,
     ChannelTurn,

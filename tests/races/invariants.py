@@ -10,33 +10,37 @@ from collections.abc import Mapping
 
 from django.db import connection
 
+# How many of its seats an order gave back.
+GAVE_BACK = """(SELECT count(*) FROM ticketing_refundrequest g JOIN ticketing_refundedseat gs ON gs.request_id = g.id
+                 WHERE g.order_id = o.id)"""
+
 # Each query answers the rows that are wrong.
 ALWAYS = {
-    "a live order has exactly its seats, in the state that fits": """
+    "a live order has exactly its seats, in the state that fits": f"""
         SELECT o.number, o.state FROM ticketing_order o
           LEFT JOIN ticketing_seat s ON s.order_id = o.id
          GROUP BY o.id
         HAVING (o.state IN ('held', 'paying')
                 AND (count(s.id) <> o.quantity OR coalesce(bool_or(s.state <> 'H'), false)))
             OR (o.state = 'paid'
-                AND (count(s.id) <> o.quantity OR coalesce(bool_or(s.state <> 'S'), false)))
+                AND (count(s.id) <> o.quantity - {GAVE_BACK} OR coalesce(bool_or(s.state <> 'S'), false)))
             OR (o.state IN ('cancelled', 'expired', 'refunded') AND count(s.id) <> 0)""",
     "a seat has an order exactly when it is taken": """
         SELECT id FROM ticketing_seat WHERE (state IN ('H', 'S')) <> (order_id IS NOT NULL)""",
-    "a paid order has a valid ticket for every seat, any other none": """
+    "a paid order has a valid ticket for every seat that it has, any other none": f"""
         SELECT o.number, o.state FROM ticketing_order o
           LEFT JOIN ticketing_ticket t ON t.order_id = o.id AND t.state <> 'void'
           LEFT JOIN ticketing_seat s ON s.id = t.seat_id AND s.order_id = o.id
          GROUP BY o.id
-        HAVING count(t.id) <> (CASE WHEN o.state = 'paid' THEN o.quantity ELSE 0 END)
+        HAVING count(t.id) <> (CASE WHEN o.state = 'paid' THEN o.quantity - {GAVE_BACK} ELSE 0 END)
             OR count(s.id) <> count(t.id)""",
-    "what a buyer has taken is what the live orders hold": """
+    "what a buyer has taken is what the live orders hold": f"""
         SELECT a.id, a.taken FROM ticketing_allowance a
           LEFT JOIN ticketing_order o ON o.phase_id = a.phase_id AND o.buyer_id = a.buyer_id
                 AND o.state IN ('held', 'paying', 'paid')
           JOIN ticketing_salephase p ON p.id = a.phase_id
          GROUP BY a.id, p.id
-        HAVING a.taken <> coalesce(sum(o.quantity), 0) OR a.taken > p.per_buyer_limit""",
+        HAVING a.taken <> coalesce(sum(o.quantity - {GAVE_BACK}), 0) OR a.taken > p.per_buyer_limit""",
     "an order's history ends in its state": """
         SELECT number FROM ticketing_order o WHERE state IS DISTINCT FROM
           (SELECT to_state FROM ticketing_orderevent e WHERE e.order_id = o.id ORDER BY e.id DESC LIMIT 1)""",
@@ -64,6 +68,21 @@ ALWAYS = {
     "no payment is refunded more than it took": """
         SELECT p.number FROM payments_payment p JOIN payments_refund r ON r.payment_id = p.id
          GROUP BY p.id HAVING sum(r.amount_minor) > p.amount_minor OR p.state <> 'succeeded'""",
+    "what was granted is a refund of the winner, and its seats are gone": """
+        SELECT g.id FROM ticketing_refundrequest g JOIN ticketing_order o ON o.id = g.order_id
+          LEFT JOIN payments_refund r ON r.number = g.refund_number
+          LEFT JOIN payments_payment p ON p.id = r.payment_id
+         WHERE p.number IS DISTINCT FROM o.winner OR r.amount_minor <> g.amount_minor
+        UNION ALL
+        SELECT g.id FROM ticketing_refundrequest g JOIN ticketing_refundedseat gs ON gs.request_id = g.id
+          JOIN ticketing_ticket t ON t.id = gs.ticket_id JOIN ticketing_seat s ON s.id = t.seat_id
+         WHERE t.state <> 'void' OR s.order_id = g.order_id""",
+    "a refund is paid out once: by its channel, or into the wallet": """
+        SELECT r.number FROM payments_refund r JOIN payments_payment p ON p.id = r.payment_id
+          JOIN wallet_journalentry e ON e.key = 'refund:' || r.number
+          JOIN wallet_posting x ON x.entry_id = e.id JOIN wallet_account a ON a.id = x.account_id
+         WHERE x.amount_minor > 0 AND p.channel <> 'wallet'
+           AND a.kind <> CASE r.destination WHEN 'wallet' THEN 'buyer_cash' ELSE 'clearing' END""",
     "every entry balances": """
         SELECT entry_id FROM wallet_posting GROUP BY entry_id HAVING sum(amount_minor) <> 0""",
     "every stored balance is the sum of its postings, and above its floor": """
@@ -78,7 +97,8 @@ ALWAYS = {
                               WHERE channel = a.owner AND state = 'succeeded') taken ON true
           LEFT JOIN LATERAL (SELECT coalesce(sum(r.amount_minor), 0) AS total FROM payments_refund r
                                JOIN payments_payment p ON p.id = r.payment_id
-                              WHERE p.channel = a.owner AND r.state = 'succeeded') given ON true
+                              WHERE p.channel = a.owner AND r.state = 'succeeded' AND r.destination = 'origin'
+                             ) given ON true
          WHERE a.kind = 'clearing' AND a.owner <> 'wallet' AND -booked.total <> taken.total - given.total""",
     "what waits for an answer has work scheduled": """
         SELECT p.number FROM payments_payment p WHERE p.state IN ('created', 'pending', 'unknown') AND NOT EXISTS

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from accounts.models import User
-from payments import checkout, notify, outbox, refunds
+from payments import checkout, notify, outbox, redirect, refunds
 from payments.channels import registry
 from payments.models import Outcome, Payment, PaymentState, Refund
 from risk.payment_tokens import TokenRefused
@@ -31,8 +31,17 @@ from tests.conftest import Clock
 from tests.races import invariants
 from tests.races.outside import Outside
 from tests.races.rest import pass_time
-from ticketing import expiry, orders, phases, seats
-from ticketing.models import Order, OrderEvent, OrderState, PriceTier, Seat, SeatState, Show
+from ticketing import expiry, orders, phases, refunding, seats
+from ticketing.models import (
+    Order,
+    OrderEvent,
+    OrderState,
+    PriceTier,
+    RefundPolicy,
+    Seat,
+    SeatState,
+    Show,
+)
 from wallet import topups
 from wallet.models import TopUp
 
@@ -205,6 +214,34 @@ class Histories(RuleBasedStateMachine):
         except refunds.NotRefundable:
             return
 
+    @rule(which=PICK, how_many=st.integers(1, 2))
+    def gives_back(self, which: int, how_many: int) -> None:
+        """By the published rule: the VIP tier is taken back for four fifths."""
+        paid = list(Order.objects.filter(state=OrderState.PAID).order_by("pk"))
+        if not paid:
+            return
+        order, now = paid[which % len(paid)], self.clock()
+        tickets = [ticket.number for ticket in refunding.tickets_of(order)][:how_many]
+        expected = refunding.quote(order, now=now, numbers=tickets).back_minor
+        try:
+            refunding.give_back(
+                number=order.number,
+                tickets=tickets,
+                expected_minor=expected,
+                key=f"back {tickets}",
+                actor="buyer",
+                now=now,
+            )
+        except refunding.NotRefundable:
+            return
+
+    @rule(which=PICK)
+    def has_it_in_the_wallet(self, which: int) -> None:
+        found = Refund.objects.filter(state__in=redirect.REDIRECTABLE).exclude(payment__channel="wallet")
+        stuck = list(found.order_by("pk"))
+        if stuck:
+            redirect.by_staff(number=stuck[which % len(stuck)].number, actor="mei", now=self.clock())
+
     # -- what holds --------------------------------------------------------------------------------------------
 
     @invariant()
@@ -227,6 +264,7 @@ class Histories(RuleBasedStateMachine):
             self.seen.update(
                 f"payment {out or state}" for state, out in Payment.objects.values_list("state", "outcome")
             )
+            self.seen.update(f"to {to}" for to in Refund.objects.values_list("destination", flat=True))
             self.seen.update(f"refund {reason}" for reason in Refund.objects.values_list("reason", flat=True))
             late = OrderEvent.objects.filter(reason__startswith="paid_late").values_list("reason", flat=True)
             self.seen.update(late)
@@ -266,6 +304,8 @@ def test_random_histories_never_break_and_always_come_to_rest(show, buyer, monke
     for handle in ("lin", "mei", "bo"):
         User.objects.create_user(handle)
     Histories.show = show
+    RefundPolicy.objects.all().delete()
+    RefundPolicy.objects.create(show=show).steps.create(hours_before=1, percent_back=80)
     Histories.people = [buyer("lin", cash=400_000), buyer("mei", cash=200_000, bonus=150_000), buyer("bo")]
     # Each history undoes `_channels` by setting it again; the patch here puts the product's own back at the end.
     monkeypatch.setattr(registry, "_channels", registry._channels)
@@ -290,6 +330,7 @@ def test_random_histories_never_break_and_always_come_to_rest(show, buyer, monke
         "payment won",
         "payment surplus",
         "payment closed",
+        "refund by_rule",
     ):
         assert Histories.seen[wanted] > 0, wanted
     assert TopUp.objects.count() == 0  # every history was rolled back
