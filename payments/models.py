@@ -39,7 +39,7 @@ class Outcome(models.TextChoices):
 class Payment(models.Model):
     """One try at one channel. A purchase may have several; at most one of them wins it."""
 
-    number = models.CharField(max_length=32, unique=True)
+    number = models.CharField(max_length=32)
     purchase_kind = models.CharField(max_length=16)
     purchase_number = models.CharField(max_length=32)
     buyer_id = models.BigIntegerField(db_index=True)
@@ -57,7 +57,7 @@ class Payment(models.Model):
     opening_at = models.DateTimeField(null=True, blank=True)
     cashier_kind = models.CharField(max_length=16, blank=True)
     cashier_url = models.TextField(blank=True)
-    channel_reference = models.CharField(max_length=64, blank=True, db_index=True)
+    channel_reference = models.CharField(max_length=64, blank=True)
     refusal = models.CharField(max_length=64, blank=True)
     paid_at = models.DateTimeField(null=True, blank=True)
 
@@ -65,6 +65,7 @@ class Payment(models.Model):
         verbose_name = _("payment")
         verbose_name_plural = _("payments")
         indexes = [
+            models.Index(fields=["channel_reference"], name="payments_payment_reference"),
             models.Index(fields=["purchase_number", "purchase_kind"], name="payments_payment_purchase"),
             models.Index(
                 fields=["created_at"], name="payments_payment_live", condition=Q(state__in=LIVE_STATES)
@@ -77,6 +78,7 @@ class Payment(models.Model):
             ),
         ]
         constraints = [
+            models.UniqueConstraint(name="payments_payment_number_once", fields=["number"]),
             models.CheckConstraint(name="payments_payment_amount_positive", condition=Q(amount_minor__gt=0)),
             models.CheckConstraint(
                 name="payments_payment_outcome_of_success",

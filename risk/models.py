@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy as _
 class BurnedToken(models.Model):
     """A payment token that was used. The unique nonce decides who used it; the fast store only knows it sooner."""
 
-    nonce = models.CharField(max_length=32, unique=True)
-    subject = models.CharField(max_length=48, db_index=True)
+    nonce = models.CharField(max_length=32)
+    subject = models.CharField(max_length=48)
     buyer_id = models.BigIntegerField()
     burned_for = models.CharField(max_length=32)
     burned_at = models.DateTimeField()
@@ -24,6 +24,7 @@ class BurnedToken(models.Model):
     class Meta:
         verbose_name = _("burned payment token")
         verbose_name_plural = _("burned payment tokens")
+        constraints = [models.UniqueConstraint(name="risk_burnedtoken_nonce_once", fields=["nonce"])]
 
     def __str__(self) -> str:
         return f"{self.subject} → {self.burned_for}"

@@ -221,12 +221,16 @@ OPEN_ORDER_STATES = (OrderState.HELD, OrderState.PAYING)
 class Order(models.Model):
     """A buyer's seats of one tier of a show, from the hold on."""
 
-    number = models.CharField(max_length=32, unique=True)
-    buyer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="orders")
+    number = models.CharField(max_length=32)  # unique; `unique=True` would add an index for LIKE
+    # A sale writes as many indexes as it writes rows: those below serve buyer and show, and nobody looks for the orders
+    # of a phase or a tier alone.
+    buyer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="orders", db_index=False
+    )
     client_key = models.CharField(max_length=255)
-    show = models.ForeignKey(Show, on_delete=models.PROTECT, related_name="orders")
-    phase = models.ForeignKey(SalePhase, on_delete=models.PROTECT, related_name="orders")
-    tier = models.ForeignKey(PriceTier, on_delete=models.PROTECT, related_name="orders")
+    show = models.ForeignKey(Show, on_delete=models.PROTECT, related_name="orders", db_index=False)
+    phase = models.ForeignKey(SalePhase, on_delete=models.PROTECT, related_name="orders", db_index=False)
+    tier = models.ForeignKey(PriceTier, on_delete=models.PROTECT, related_name="orders", db_index=False)
     quantity = models.IntegerField()
     amount_minor = models.BigIntegerField()
     currency = models.CharField(max_length=3)
@@ -249,6 +253,7 @@ class Order(models.Model):
             models.Index(fields=["show", "state"], name="ticketing_order_show_state"),
         ]
         constraints = [
+            models.UniqueConstraint(name="ticketing_order_number_once", fields=["number"]),
             models.UniqueConstraint(name="ticketing_order_one_per_key", fields=["buyer", "client_key"]),
             models.UniqueConstraint(
                 name="ticketing_order_winner_once", fields=["winner"], condition=~Q(winner="")
@@ -345,7 +350,7 @@ class Seat(models.Model):
 class OrderSeat(models.Model):
     """A seat that an order was given, whether or not it still has it."""
 
-    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="order_seats")
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="order_seats", db_index=False)
     seat = models.ForeignKey(Seat, on_delete=models.PROTECT, related_name="+")
     price_minor = models.BigIntegerField()
 
@@ -361,8 +366,10 @@ class OrderSeat(models.Model):
 class Allowance(models.Model):
     """How many seats a buyer has taken in a phase. One conditional upsert decides whether more may be taken."""
 
-    phase = models.ForeignKey(SalePhase, on_delete=models.PROTECT, related_name="+")
-    buyer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    phase = models.ForeignKey(SalePhase, on_delete=models.PROTECT, related_name="+", db_index=False)
+    buyer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     taken = models.IntegerField()
 
     class Meta:
@@ -386,10 +393,10 @@ class TicketState(models.TextChoices):
 class Ticket(models.Model):
     """The right to one seat on one evening. Its QR payload is signed when it is shown (ticketing.tickets)."""
 
-    number = models.CharField(max_length=32, unique=True)
+    number = models.CharField(max_length=32)
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="tickets")
     seat = models.ForeignKey(Seat, on_delete=models.PROTECT, related_name="tickets")
-    show = models.ForeignKey(Show, on_delete=models.PROTECT, related_name="tickets")
+    show = models.ForeignKey(Show, on_delete=models.PROTECT, related_name="tickets", db_index=False)
     buyer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="tickets")
     state = models.CharField(max_length=8, choices=TicketState, default=TicketState.VALID)
     issued_at = models.DateTimeField()
@@ -398,9 +405,10 @@ class Ticket(models.Model):
         verbose_name = _("ticket")
         verbose_name_plural = _("tickets")
         constraints = [
+            models.UniqueConstraint(name="ticketing_ticket_number_once", fields=["number"]),
             models.UniqueConstraint(
                 name="ticketing_ticket_one_per_seat", fields=["seat"], condition=~Q(state=TicketState.VOID)
-            )
+            ),
         ]
 
     def __str__(self) -> str:

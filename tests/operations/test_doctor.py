@@ -67,7 +67,7 @@ def test_a_migrated_database_keeps_every_promise() -> None:
         (
             "unique columns",
             "ticketing_order.number",
-            "ALTER TABLE ticketing_order DROP CONSTRAINT ticketing_order_number_key",
+            "ALTER TABLE ticketing_order DROP CONSTRAINT ticketing_order_number_once",
         ),
     ],
 )
