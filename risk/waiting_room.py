@@ -124,7 +124,7 @@ def open_draw(room: Room) -> int:
     """Fix who takes part in the draw, and draw: one atomic step in the store. Answers how many they are."""
     for _try in range(3):
         # The pace that it begins with is told at once: who asks before the pacer's first step would come far too late.
-        args = ["open", room.epoch, room.seed, int(room.pace_min * 1000)]
+        args: list[str | int] = ["open", room.epoch, room.seed, int(room.pace_min * 1000)]
         answer = ROOM.run(keys=keys(room.show, room.epoch, 0), args=args)
         if answer[0] == "opened":
             return int(answer[1])

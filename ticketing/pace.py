@@ -37,7 +37,7 @@ def stock_of(room: Room) -> Stock:
 
 def with_queued(stock: Stock, tier_ids: list[int]) -> Stock:
     """
-    `stock` as it will be when the submissions of these tiers that were accepted have their orders: a crowd takes a house
+    `stock` as it will be when what was accepted in these tiers has its orders: a crowd takes a house
     in less time than it takes to write it down, and letting more in meanwhile would be for nothing.
     """
     pipe = fast.store().pipeline(transaction=False)

@@ -66,8 +66,8 @@ def test_a_migrated_database_keeps_every_promise() -> None:
         ("indexes", "payments_outbox_due", "DROP INDEX payments_outbox_due"),
         (
             "unique columns",
-            "ticketing_order.number",
-            "ALTER TABLE ticketing_order DROP CONSTRAINT ticketing_order_number_once",
+            "wallet_account.code",
+            "ALTER TABLE wallet_account DROP CONSTRAINT wallet_account_code_key",
         ),
     ],
 )

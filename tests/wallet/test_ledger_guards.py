@@ -6,6 +6,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from payments import money
+from payments.models import Payment
 from wallet import folding, ledger
 from wallet.ledger import Entry, Line
 from wallet.models import Account, AccountKind, Hold, HoldState, JournalEntry, Posting
@@ -110,20 +111,22 @@ def test_no_line_can_join_an_entry_later(lin, clock):
 
 
 def test_bonus_is_spent_first_and_comes_back_as_bonus(lin, clock):
-    class Bought:
-        number, buyer_id, currency, amount_minor, purchase_number, channel = (
-            "P1",
-            lin.pk,
-            "CNY",
-            800,
-            "K1",
-            "wallet",
-        )
-
+    bought = Payment.objects.create(
+        number="P1",
+        purchase_kind="order",
+        purchase_number="K1",
+        buyer_id=lin.pk,
+        channel="wallet",
+        amount_minor=800,
+        currency="CNY",
+        subject="Tickets K1",
+        created_at=clock(),
+        expires_at=clock(),
+    )
     with transaction.atomic():
-        money.take_from_wallet(Bought, credit=GUARANTEE, at=clock())
+        money.take_from_wallet(bought, credit=GUARANTEE, at=clock())
     assert (ledger.balance(bonus(lin)), ledger.balance(cash(lin))) == (0, 9_700)
-    assert {line.account: line.amount_minor for line in money._split_as_taken(Bought, 800)} == {
+    assert {line.account: line.amount_minor for line in money._split_as_taken(bought, 800)} == {
         bonus(lin): 500,
         cash(lin): 300,
     }
