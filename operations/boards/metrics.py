@@ -56,6 +56,8 @@ RECENT_PAYMENTS = """
 SELECT channel, state, count(*) FROM payments_payment WHERE created_at > %(recent)s GROUP BY 1, 2
 """
 
+FINDINGS = "SELECT rule, count(*) FROM risk_riskfinding WHERE state = 'open' GROUP BY 1"
+
 SEAT_STATES = {"F": "free", "H": "held", "S": "sold", "B": "blocked"}
 
 
@@ -246,6 +248,8 @@ def _desk(now: datetime) -> Iterator[GaugeMetricFamily]:
     yield _gauge("case_oldest_seconds", "Age of the oldest cause of a waiting case", (), [(oldest_s,)])
     at_risk = waiting.at_risk.items()
     yield _gauge("cases_at_risk_minor", "Money that waiting cases are about", ("currency",), at_risk)
+    findings = _asked(FINDINGS, {})
+    yield _gauge("merchant_findings", "Findings about merchants that nobody has marked", ("rule",), findings)
 
 
 def _asked(sql: str, values: dict[str, Any]) -> list[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from playwright.sync_api import Page, expect
 
@@ -32,6 +33,12 @@ def board(show: Any, clock: Clock, phones: Phones) -> Callable[..., Page]:
     return open_board
 
 
+def barriers(page: Page) -> list[str]:
+    """What axe finds on the board, beside what the admin's theme does."""
+    found = Axe().run(page, context=".kp-board").response["violations"]
+    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found]
+
+
 def test_the_live_sale_keeps_itself_fresh(board: Callable[..., Page], show: Any, clock: Clock) -> None:
     page = board("sale")
     tickets = page.locator("[data-live-id=figure-tickets] .kp-value")
@@ -40,6 +47,7 @@ def test_the_live_sale_keeps_itself_fresh(board: Callable[..., Page], show: Any,
     expect(tickets).to_have_text("60", timeout=12_000)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate("Chart.getChart('chart-flow').data.datasets.length") == 3
+    assert barriers(page) == []
 
     page.click("[data-pulse]")
     expect(page.locator("[data-pulse]")).to_have_attribute("data-is", "paused")
@@ -55,3 +63,4 @@ def test_the_other_boards_fit_a_phone(name: str, board: Callable[..., Page]) -> 
     page = board(name)
     expect(page.locator(".kp-figure").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert barriers(page) == []

@@ -22,6 +22,7 @@ from operations.admin import OURS
 from payments.admin import readable
 from payments.entry_models import ChannelSetting, ChannelTurn
 from payments.models import Notification, OutboxMessage, Payment, Refund, Verdict
+from payments.reconcile_models import Discrepancy, ReconcileRun
 from tests.operations.scene import Scene
 from ticketing.models import (
     Event,
@@ -43,10 +44,8 @@ EDITED = {
     *(ChannelSetting, Event, Invitation, Organiser, PriceTier, RefundPolicy),
     *(SalePhase, Section, Show, Venue),
 }
-UNPLAYED = {
-    ChannelSetting,
-    ChannelTurn,
-}  # no channel of the scene is bounded; tests/payments/test_entry.py plays these
+# No channel of the scene is bounded, and nothing is reconciled: tests/payments/test_entry.py and tests/reconcile play these.
+UNPLAYED = {ChannelSetting, ChannelTurn, Discrepancy, ReconcileRun}
 MONEY = [
     model
     for model in MODELS
