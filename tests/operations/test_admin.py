@@ -44,7 +44,7 @@ EDITED = {
     *(ChannelSetting, Event, Invitation, Organiser, PriceTier, RefundPolicy),
     *(SalePhase, Section, Show, Venue),
 }
-# No channel of the scene is bounded, and nothing is reconciled: tests/payments/test_entry.py and tests/reconcile play these.
+# No channel of the scene is bounded, no statement compared: tests/payments/test_entry.py, tests/reconcile play these.
 UNPLAYED = {ChannelSetting, ChannelTurn, Discrepancy, ReconcileRun}
 MONEY = [
     model
