@@ -24,7 +24,7 @@ from desk import inbox, types
 from desk.acts import ALWAYS, Way
 from desk.facts import Facts
 from desk.inbox import Filters
-from desk.models import Case, RequestState, Resolution, ResolutionRequest
+from desk.models import Case, CaseState, RequestState, Resolution, ResolutionRequest
 from desk.pages import acting, books, effects, evidence, kinds, people, story, words
 from desk.pages.inbox import row
 from payments.models import ChannelCode
@@ -157,7 +157,7 @@ def _resolving(request: HttpRequest, case: Case) -> dict[str, Any]:
         "done": [_done(case, one) for one in Resolution.objects.filter(case=case).order_by("pk")],
     }
     way = kind.way(request.GET.get("way", "")) if kind else None
-    if way is None or not case.active or waiting or not context["may_resolve"]:
+    if way is None or case.state != CaseState.OPEN or not context["may_resolve"]:
         return context
     return context | _chosen(request, case, way)
 
