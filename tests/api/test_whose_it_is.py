@@ -12,17 +12,23 @@ from ticketing.models import Order, OrderState
 pytestmark = pytest.mark.django_db
 
 READS = {
-    "orders:read": ["/orders", "/orders/{order}", "/orders/{order}/timeline"],
+    "orders:read": [
+        "/orders",
+        "/orders/{order}",
+        "/orders/{order}/timeline",
+        "/orders/{order}/refund-requests",
+    ],
     "payments:read": ["/payments", "/payments/{payment}"],
     "wallet:read": ["/wallet", "/wallet/entries", "/wallet/topups", "/wallet/topups/{topup}"],
     "tickets:read": ["/tickets", "/tickets/{ticket}"],
 }
 WRITES = {
-    "orders:write": ["/orders", "/orders/{order}/cancel"],
+    "orders:write": ["/orders", "/orders/{order}/cancel", "/orders/{order}/refund-requests"],
     "payments:write": [
         "/payments",
         "/payments/{payment}/check",
         "/orders/{order}/payment-token",
+        "/orders/{order}/refunds/{order}/to-wallet",
         "/wallet/topups/{topup}/payment-token",
     ],
     "wallet:write": ["/wallet/topups"],
