@@ -54,7 +54,7 @@ def run(*, now: datetime) -> Round:
     """One round. Repeatable; several at once share the work."""
     ended = end_overdue(now=now)
     driven = drive_forgotten(now=now)
-    found = detect.run(now=now)
+    found = detect.run(now=now, in_turn=True)
     resolved = resolve_alone(now=now)
     done = Round(ended, driven, len(found.opened), len(found.closed), resolved)
     log.info("desk.round", extra={"did": str(done)})

@@ -15,12 +15,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.core.cache import cache
 from django.db import connection, transaction
 from django.db.models import Q
 
 from basis import numbers
 from desk import types
-from desk.models import ACTIVE_STATES, CASE_LIFECYCLE, Case, CaseState, RequestState, ResolutionRequest
+from desk.models import (
+    ACTIVE_STATES,
+    CASE_LIFECYCLE,
+    Case,
+    CaseEvent,
+    CaseState,
+    RequestState,
+    ResolutionRequest,
+)
 from desk.models import REQUEST_LIFECYCLE as REQUESTS
 from desk.types import CaseType
 
@@ -62,18 +71,33 @@ class Found:
     closed: tuple[str, ...]
 
 
-def run(*, now: datetime, only: Iterable[str] = ()) -> Found:
-    """Look for every type of case (or `only` these); open what is new and close what is gone. Repeatable."""
+def run(*, now: datetime, only: Iterable[str] = (), in_turn: bool = False) -> Found:
+    """
+    Look for every type of case (or `only` these); open what is new and close what is gone. Repeatable. `in_turn`: a
+    type that is costly to look for is left out until its turn (`CaseType.looked_every`).
+    """
     opened: list[str] = []
     closed: list[str] = []
     wanted = set(only)
     for one in types.TYPES.values():
-        if not wanted or one.code in wanted:
+        if (not wanted or one.code in wanted) and (not in_turn or _has_its_turn(one)):
             closed += _repeat(_close_gone, one, now)
             opened += _repeat(_open_new, one, now)
+            _has_had_its_turn(one)
     come_back(now=now)
     reweigh(now=now)
     return Found(tuple(opened), tuple(closed))
+
+
+def _has_its_turn(one: CaseType) -> bool:
+    """Without the cache every round is its turn: dear, and right."""
+    seconds = one.looked_every.total_seconds()
+    return not seconds or cache.get(f"desk:looked:{one.code}") is None
+
+
+def _has_had_its_turn(one: CaseType) -> None:
+    if one.looked_every:
+        cache.set(f"desk:looked:{one.code}", 1, one.looked_every.total_seconds())
 
 
 def _repeat(step: Any, one: CaseType, now: datetime) -> list[str]:
@@ -112,8 +136,10 @@ def _ask(one: CaseType, question: str, now: datetime) -> list[dict[str, Any]]:
 def _open_new(one: CaseType, now: datetime) -> list[str]:
     cases = [_case(one, row, now) for row in _ask(one, NEW, now)]
     Case.objects.bulk_create(cases)
-    for case in cases:
-        CASE_LIFECYCLE.begin(case, at=now, reason="found", actor="coordinator", cause=case.cause[:12])
+    CaseEvent.objects.bulk_create(
+        CaseEvent(case=case, to_state=case.state, at=now, reason="found", actor="coordinator")
+        for case in cases
+    )
     return [case.number for case in cases]
 
 

@@ -42,6 +42,8 @@ class CaseType:
     ways: tuple[Way, ...]
     detector: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    # A detector that reads whole tables is not asked in every round of the coordinator.
+    looked_every: timedelta = timedelta(0)
 
     @property
     def suggested(self) -> str:
@@ -207,11 +209,11 @@ SELECT message.key AS subject, coalesce(payment.channel, told.channel, '') AS ch
        left(message.last_error, 80) AS cause,
        jsonb_build_object('error', left(message.last_error, 300), 'kind', message.kind) AS facts
   FROM payments_outboxmessage message
-  LEFT JOIN payments_refund refund ON message.key = 'refund:' || refund.number
-  LEFT JOIN payments_notification told ON message.key = 'notify:' || told.id
+  LEFT JOIN payments_refund refund ON refund.number = message.payload ->> 'refund'
+  LEFT JOIN payments_payment refunded ON refunded.id = refund.payment_id
+  LEFT JOIN payments_notification told ON told.id = (message.payload ->> 'notification')::bigint
   LEFT JOIN payments_payment payment
-    ON payment.id = refund.payment_id OR message.key = 'chase:' || payment.number
-    OR payment.number = nullif(told.payment_number, '')
+    ON payment.number = coalesce(message.payload ->> 'payment', refunded.number, told.payment_number)
  WHERE message.done_at IS NULL AND message.last_error <> '' AND message.attempts >= %(tries)s
    AND NOT message.last_error LIKE %(other_amount)s
 """,
@@ -279,6 +281,7 @@ STATE_INCONSISTENT = CaseType(
     due=timedelta(minutes=30),
     ways=(ways.REPAIR, ways.EXPLAIN),
     detector=matrix.DETECTOR,
+    looked_every=timedelta(minutes=5),
 )
 
 TYPES: dict[str, CaseType] = {}
