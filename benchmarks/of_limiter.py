@@ -21,7 +21,7 @@ from benchmarks.figures import Figure, benchmark
 from benchmarks.limit_clients import EXACT_LIMIT, EXACT_SUBJECT, SUBJECTS
 from operations import devservices, edge
 
-AT_EDGE, IN_DJANGO = ("bare", "limited"), {"bare_django": "bare", "one": "one", "three": "three"}
+AT_EDGE, IN_DJANGO = ("bare", "limited", "hot"), {"bare_django": "bare", "one": "one", "three": "three"}
 PROCESSES, CONNECTIONS, RUN_S, ROUNDS, SHARE = 4, 64, 1, 5, 0.6
 Clients = list[subprocess.Popen[str]]
 MISSING = "wrk and nginx are needed (scripts/install-system)"
@@ -50,6 +50,8 @@ def limiter() -> Figure:
     rate = {name: statistics.median(found) for name, found in rates.items()}
     assert most <= EXACT_LIMIT, f"{most} passed a limit of {EXACT_LIMIT}"
     facts: dict[str, Any] = {
+        "addresses": SUBJECTS,
+        "ratio_one_hot_key": round(rate["hot"] / rate["bare"], 2),
         "django_one_rule": round(rate["one"]),
         "django_three_rules": round(rate["three"]),
         "django_bare": round(rate["bare_django"]),
@@ -155,6 +157,11 @@ def _locations() -> str:
             {script}
             local key = "limit:{{" .. subject .. "}}:bench:" .. subject
             local told = require("fast").run(script, {{ key }}, {{ 10000000, 1000 }})
+            if string.byte(told) == 49 then ngx.print("passed") else ngx.exit(429) end
+        }} }}
+        location = /hot {{ content_by_lua_block {{
+            {script}
+            local told = require("fast").run(script, {{ "limit:{{hot}}:bench:hot" }}, {{ 10000000, 1000 }})
             if string.byte(told) == 49 then ngx.print("passed") else ngx.exit(429) end
         }} }}
         location = /exact {{ content_by_lua_block {{
