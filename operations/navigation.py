@@ -48,6 +48,18 @@ GROUPS: list[tuple[Any, list[Entry]]] = [
             (_("Events"), "event", "ticketing.view_event", "admin:ticketing_event_changelist"),
             (_("Shows"), "theater_comedy", "ticketing.view_show", "admin:ticketing_show_changelist"),
             (_("Waiting rooms"), "hourglass_top", "risk.view_room", "admin:risk_room_changelist"),
+            (
+                _("Refund rules"),
+                "rule_folder",
+                "ticketing.view_refundpolicy",
+                "admin:ticketing_refundpolicy_changelist",
+            ),
+            (
+                _("Kill switches"),
+                "emergency_home",
+                "risk.view_killswitch",
+                "admin:risk_killswitch_changelist",
+            ),
         ],
     ),
     (
