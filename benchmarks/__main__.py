@@ -56,11 +56,13 @@ def _asked() -> list[str]:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(MEASURES)}; all without")
     parser.add_argument("--only", metavar="NAME", action="append", default=[], help="the same as a NAME")
     asked = parser.parse_args()
-    names = [*asked.names, *asked.only] or list(MEASURES)
-    unknown = set(names) - set(MEASURES)
+    wanted = [*asked.names, *asked.only] or list(MEASURES)
+    # `reconcile` asks for `reconcile_memory` too: figures of one name are measured together.
+    of = {name: [each for each in MEASURES if each == name or each.startswith(f"{name}_")] for name in wanted}
+    unknown = [name for name, found in of.items() if not found]
     if unknown:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}")
-    return names
+    return list(dict.fromkeys(each for found in of.values() for each in found))
 
 
 def _write(told: dict[str, Any]) -> None:

@@ -29,11 +29,12 @@ class Planted:
 
 def plant(*, lines: int, day: date, folder: Path, now: datetime, of_each: int = 0) -> Planted:
     """
-    Write `lines` payments and refunds of `day` (10⁴ and more; fewer with a small `of_each`) to our books, paid at
-    Alipay, and the channel's files to `folder`, with `of_each` differences of each kind.
+    Write at least `lines` payments and refunds of `day` (10⁴ and more; fewer with a small `of_each`) to our books,
+    paid at Alipay, and the channel's files to `folder`, with `of_each` differences of each kind.
     """
     of_each = of_each or max(3, lines // 10_000)
-    refunds = lines // (REFUND_EVERY + 1)
+    # More are not listed than are listed twice, by one of each kind.
+    refunds = -(-(lines + of_each) // (REFUND_EVERY + 1))
     payments = refunds * REFUND_EVERY
     odd = _spread(list(kinds.PAYMENTS), payments, of_each, REFUND_EVERY, 7)
     odd_refunds = _spread(list(kinds.REFUNDS), refunds, of_each, 1, 0)
