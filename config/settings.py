@@ -247,6 +247,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
     # Finds what rests too long, drives it, opens and closes cases (docs/desk.md).
     "coordinate": {"task": "desk.tasks.coordinate_round", "schedule": 30.0, "options": {"expires": 30}},
+    "sum the inbox": {"task": "desk.tasks.sum_inbox", "schedule": 10.0, "options": {"expires": 10}},
     # `manage.py doctor` reads when this last arrived.
     "beat is alive": {"task": "operations.tasks.heartbeat", "schedule": 15.0, "options": {"expires": 15}},
     "forget old idempotency keys": {"task": "payments.tasks.forget_old_keys", "schedule": 3600.0},

@@ -16,6 +16,7 @@ from django.urls import reverse
 from accounts.models import User
 from desk import detect, inbox, roles, types
 from desk.models import Case, CaseState, SavedView, TrailEntry
+from desk.tasks import sum_inbox
 
 pytestmark = pytest.mark.django_db
 
@@ -144,6 +145,15 @@ def test_pages_follow_each_other(boss: Client, now: datetime) -> None:
     seen = [case.pk for page in ("1", "2", "3", "4") for case in shown(boss, page=page)]
     assert len(seen) == len(set(seen)) == 120
     assert shown(boss, page="x' OR 1=1") == shown(boss)
+
+
+def test_a_job_takes_the_sums_and_pages_do_not(boss: Client, now: datetime) -> None:
+    some_cases(3, now=now)
+    inbox.forget_summary()
+    sum_inbox()
+    with CaptureQueriesContext(connection) as queries:
+        assert boss.get(INBOX).context["sums"].count == 3
+    assert not [query for query in queries if "SUM(" in query["sql"]]
 
 
 def test_from_case_to_case_in_the_order_of_the_inbox(boss: Client, now: datetime) -> None:
