@@ -49,6 +49,6 @@ def test_the_purchase_of_the_guide(show, buyer, live_server, tmp_path):
 
 def test_the_codes_of_the_guide_are_those_of_the_product():
     rows = re.findall(r"^\| (\d{3}) \| `(\w+)` \|", GUIDE.read_text(), re.MULTILINE)
-    assert len(rows) == 15
+    assert len(rows) >= 18  # the table was found, and is read to its end
     for status, code in rows:
         assert KINDS[code].status == int(status), code
