@@ -19,6 +19,8 @@ MOVED_NOT = f"NOT ({DONE} OR {ON_ITS_WAY})"
 
 # A fee may be rounded to the fen either way.
 FEE = "abs(line.fee_milli * 1000 - line.amount_minor * %(fee_ppm)s) > 500000"
+# Done by the channel. One that went to the buyer's wallet instead must not be done there too.
+BACK = "(refund.state = 'succeeded' AND refund.destination = 'origin')"
 OLD = "line.happened_at < %(now)s - %(carry)s"
 
 PAYMENTS = {
@@ -35,13 +37,12 @@ REFUNDS = {
     "currency_differs": "refund.currency <> line.currency",
     "refund_amount_differs": "refund.currency = line.currency AND refund.amount_minor <> -line.amount_minor",
     # A refund that went to the buyer's wallet instead must not be done at its channel, too.
-    "refund_status_differs": f"({DONE} AND (refund.state <> 'succeeded' OR refund.destination = 'wallet')"
-    f" OR {MOVED_NOT} AND refund.state = 'succeeded' AND refund.destination = 'origin'"
-    f" OR {ON_ITS_WAY} AND refund.state <> 'succeeded' AND {OLD})",
+    "refund_status_differs": f"({DONE} AND NOT {BACK} OR {MOVED_NOT} AND {BACK}"
+    f" OR {ON_ITS_WAY} AND NOT {BACK} AND {OLD})",
     "refund_of_other": "line.payment_number NOT IN ('', payment.number)",
     # Channels keep the fee of what is refunded, or give its share back.
     "fee_differs": f"refund.id IS NOT NULL AND {DONE} AND line.fee_milli <> 0 AND {FEE}",
-    "crossing": f"{ON_ITS_WAY} AND refund.state <> 'succeeded' AND NOT {OLD}",
+    "crossing": f"{ON_ITS_WAY} AND NOT {BACK} AND NOT {OLD}",
 }
 
 COMPARE_PAYMENTS = """
@@ -79,7 +80,8 @@ SELECT klass, 'refund', coalesce(nullif(line.number, ''), line.reference), line.
        jsonb_build_object('line', line.line_no, 'reference', line.reference, 'status', line.status,
                           'payment', line.payment_number)
        || CASE WHEN refund.id IS NULL THEN '{{}}' ELSE jsonb_build_object('our_payment', payment.number,
-            'our_state', refund.state, 'our_currency', refund.currency) END,
+            'our_state', refund.state, 'our_currency', refund.currency,
+            'destination', refund.destination) END,
        CASE klass WHEN 'refund_missing_here' THEN concat_ws('/', line.amount_minor, line.currency)
                   WHEN 'currency_differs' THEN concat_ws('/', refund.currency, line.currency)
                   WHEN 'refund_amount_differs' THEN concat_ws('/', refund.amount_minor, line.amount_minor)

@@ -18,6 +18,7 @@ SELECT 'refund', refund.number, 'refund:' || refund.number, payment.id, refund.i
        refund.currency, refund.refunded_at
   FROM payments_refund refund JOIN payments_payment payment ON payment.id = refund.payment_id
  WHERE payment.channel = %(channel)s AND refund.state = 'succeeded'
+   AND refund.destination = 'origin'
 """
 PAID_TODAY = "payment.paid_at >= %(begins)s AND payment.paid_at < %(ends)s"
 REFUNDED_TODAY = "refund.refunded_at >= %(begins)s AND refund.refunded_at < %(ends)s"

@@ -18,14 +18,16 @@ SELECT kind, number FROM payments_statementline
 UNION
 SELECT kind, number FROM waiting WHERE number <> '' AND kind IN ('payment', 'refund')
 """
-# Lines of other days: asked for only when there are any.
+# On other days, asked for only when there are any: a look per line, however long the history (LIMIT keeps it so).
 ELSEWHERE = """
 INSERT INTO repeated
 SELECT line.kind, line.number FROM payments_statementline line
-  JOIN payments_statementline other ON other.number = line.number AND other.kind = line.kind
-   AND other.channel = line.channel AND other.statement_id <> line.statement_id
+ CROSS JOIN LATERAL (
+   SELECT 1 FROM payments_statementline other
+    WHERE other.number = line.number AND other.kind = line.kind AND other.channel = line.channel
+      AND other.statement_id <> line.statement_id AND other.statement_id IN (SELECT id FROM live) LIMIT 1) again
  WHERE line.channel = %(channel)s AND line.day = %(day)s AND line.kind IN ('payment', 'refund')
-   AND line.statement_id = %(statement)s AND line.number <> '' AND other.statement_id IN (SELECT id FROM live)
+   AND line.statement_id = %(statement)s AND line.number <> ''
 """
 EXTRA = """
 INSERT INTO extra

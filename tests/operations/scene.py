@@ -15,7 +15,17 @@ from accounts.models import User
 from operations import seeding
 from payments import asking, checkout, money, outbox, redirect, refunds
 from payments.channels import port
-from payments.models import Notification, Payment, PaymentState, Refund, RefundState, Verdict
+from payments.models import (
+    Notification,
+    Payment,
+    PaymentState,
+    Refund,
+    RefundState,
+    Statement,
+    StatementLine,
+    Verdict,
+)
+from payments.reconcile.run import reconcile
 from ticketing import expiry, orders, refunding
 from ticketing.models import Order, OrderState, PriceTier, Show
 from wallet import ledger, topups
@@ -267,28 +277,32 @@ class Scene:
         )
 
     def _settled(self) -> None:
-        """What Alipay kept and sent to our bank, by its statement of movements."""
-        from payments.models import Statement, StatementLine
-        from payments.reconcile import settle
-
+        """A day of Alipay's statements: one payment that nobody here knows, what it kept, what it sent to our bank."""
         day = (self.now - timedelta(days=1)).date()
-        funds = Statement.objects.create(
-            channel="alipay", kind="funds", day=day, currency="CNY", lines=2, loaded_at=self.now
-        )
-        for nth, (kind, amount, fee) in enumerate((("fee", -120, 120_000), ("transfer", -5_000, 0)), start=1):
-            StatementLine.objects.create(
-                statement=funds,
-                line_no=nth,
-                channel="alipay",
-                day=day,
-                kind=kind,
-                amount_minor=amount,
-                fee_milli=fee,
-                currency="CNY",
-                status="booked",
-                happened_at=self.now,
-            )
-        settle.book(channel="alipay", day=day, now=self.tick())
+        told = {
+            "trade": [("payment", "P0NOBODY", 9_900, 59_400)],
+            "funds": [
+                ("payment", "P0NOBODY", 9_900, 0),
+                ("fee", "", -120, 120_000),
+                ("transfer", "", -5_000, 0),
+            ],
+        }
+        for kind, lines in told.items():
+            facts: dict[str, Any] = {"channel": "alipay", "day": day, "currency": "CNY"}
+            statement = Statement.objects.create(kind=kind, lines=len(lines), loaded_at=self.now, **facts)
+            for nth, (what, number, amount, fee) in enumerate(lines, start=1):
+                StatementLine.objects.create(
+                    statement=statement,
+                    line_no=nth,
+                    kind=what,
+                    number=number,
+                    amount_minor=amount,
+                    fee_milli=fee,
+                    status="success",
+                    happened_at=self.now,
+                    **facts,
+                )
+        reconcile(channel="alipay", day=day, now=self.tick())
 
     def _ledger(self) -> None:
         cash = money.buyer_cash(self.buyers[0].pk, "CNY")

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
-from payments.models import Discrepancy, Payment
+from payments.models import Discrepancy, Payment, Refund
 from payments.reconcile import explain, run
 from payments.reconcile_models import DiscrepancyState
 from tests.reconcile.conftest import DAY, MORNING_AFTER, later, unsettled
@@ -172,6 +172,16 @@ def test_a_refund_that_stays_on_its_way_is_no_longer_carried(hand: Hand) -> None
     compare(hand)
     run.look_again(channel="alipay", day=NEXT, now=later(4))
     assert unsettled() == {("refund_status_differs", refund.number)}
+
+
+def test_a_refund_that_went_to_the_wallet_must_not_be_done_by_the_channel_too(hand: Hand) -> None:
+    paid = hand.pay(NOON)
+    kept, twice = (hand.refund(paid, NOON, None) for _ in range(2))
+    Refund.objects.update(state="succeeded", refunded_at=NOON, destination="wallet")
+    failed = hand.of(kept, NOON, status="failed", fee_milli=0)
+    hand.load(DAY, [hand.of(paid, NOON), failed, hand.of(twice, NOON)])
+    compare(hand)
+    assert unsettled() == {("refund_status_differs", twice.number)}
 
 
 def test_revoked_money_must_be_none_of_ours(hand: Hand) -> None:
