@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 from accounts import signin, throttle, tokens
 from accounts.models import ApiToken, Language, User
 from basis import door
-from basis.pagination import NewestFirst
+from basis.pagination import newest_first
 from basis.problems import Problem, problem_responses
 from basis.sealed import mask_email, mask_phone
 from basis.shapes import UtcField
@@ -218,9 +218,7 @@ class TokensView(APIView):
         },
     )
     def get(self, request: Request) -> Response:
-        pages = NewestFirst()
-        page = pages.paginate_queryset(ApiToken.objects.filter(user=tokens.signed_in(request)), request, self)
-        return pages.get_paginated_response(TokenSerializer(page, many=True).data)
+        return newest_first(ApiToken.objects.filter(user=tokens.signed_in(request)), TokenSerializer, request)
 
     @extend_schema(
         operation_id="auth_issue_token",

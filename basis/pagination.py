@@ -12,6 +12,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
 from basis.problems import Problem
 
@@ -58,6 +59,13 @@ class NewestFirst(CursorPagination):
             "required": ["items", "next", "previous"],
             "properties": {"items": schema, "next": link, "previous": link},
         }
+
+
+def newest_first(rows: Any, serializer: type[BaseSerializer[Any]], request: Request) -> Response:
+    """The page of `rows` that was asked for, each as `serializer` shows it."""
+    pages = NewestFirst()
+    page = pages.paginate_queryset(rows, request)
+    return pages.get_paginated_response(serializer(page, many=True).data)
 
 
 def bad_cursor() -> Problem:

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 from accounts.tokens import signed_in
 from basis import events, fast
 from basis.idempotency import idempotent
-from basis.pagination import NewestFirst
+from basis.pagination import newest_first
 from basis.problems import Problem, define, problem_responses
 from basis.shapes import (
     KEYED,
@@ -166,9 +166,7 @@ class PaymentsView(APIView):
         },
     )
     def get(self, request: Request) -> Response:
-        pages = NewestFirst()
-        page = pages.paginate_queryset(listings.payments_of(signed_in(request).pk), request, self)
-        return pages.get_paginated_response(PaymentSerializer(page, many=True).data)
+        return newest_first(listings.payments_of(signed_in(request).pk), PaymentSerializer, request)
 
     @extend_schema(
         operation_id="payments_pay",

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from basis import replica
-from basis.pagination import NewestFirst
+from basis.pagination import newest_first
 from basis.problems import Problem, problem_responses
 from basis.shapes import PAGE_PARAMETERS, MoneyField, UtcField, page_of
 from ticketing import listings, seats_left
@@ -105,9 +105,7 @@ class EventsView(PublicView):
     )
     @replica.looks
     def get(self, request: Request) -> Response:
-        pages = NewestFirst()
-        page = pages.paginate_queryset(listings.published_events(), request, self)
-        return pages.get_paginated_response(EventSerializer(page, many=True).data)
+        return newest_first(listings.published_events(), EventSerializer, request)
 
 
 class EventView(PublicView):

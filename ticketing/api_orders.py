@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from accounts.tokens import signed_in
 from basis.idempotency import idempotent
-from basis.pagination import NewestFirst
+from basis.pagination import newest_first
 from basis.problems import Problem, define, problem_responses
 from basis.shapes import (
     ID_MAX,
@@ -135,9 +135,7 @@ class OrdersView(APIView):
         responses={200: page_of("OrderPage", OrderSerializer), **problem_responses("invalid", *SIGNED_IN)},
     )
     def get(self, request: Request) -> Response:
-        pages = NewestFirst()
-        page = pages.paginate_queryset(listings.orders_of(signed_in(request)), request, self)
-        return pages.get_paginated_response(OrderSerializer(page, many=True).data)
+        return newest_first(listings.orders_of(signed_in(request)), OrderSerializer, request)
 
     @extend_schema(
         operation_id="orders_place",

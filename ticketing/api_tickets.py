@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.tokens import signed_in
-from basis.pagination import NewestFirst
+from basis.pagination import newest_first
 from basis.problems import Problem, problem_responses
 from basis.shapes import PAGE_PARAMETERS, SIGNED_IN, UtcField, page_of
 from ticketing import listings, tickets
@@ -52,9 +52,7 @@ class TicketsView(APIView):
         responses={200: page_of("TicketPage", TicketSerializer), **problem_responses("invalid", *SIGNED_IN)},
     )
     def get(self, request: Request) -> Response:
-        pages = NewestFirst()
-        page = pages.paginate_queryset(listings.tickets_of(signed_in(request)), request, self)
-        return pages.get_paginated_response(TicketSerializer(page, many=True).data)
+        return newest_first(listings.tickets_of(signed_in(request)), TicketSerializer, request)
 
 
 class TicketView(APIView):

@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from ticketing.pages import events, orders, queue, refunds, seats, sign, submissions, tickets, wallet
+from ticketing.pages import events, orders, presses, queue, refunds, seats, sign, submissions, tickets, wallet
 
 
 class Number:
@@ -30,9 +30,9 @@ urlpatterns = [
     path("sign-out/", sign.sign_out, name="sign-out"),
     path("orders/", orders.orders, name="orders"),
     path("orders/<number:number>/", orders.order, name="order"),
-    path("orders/<number:number>/status.json", orders.status, name="order-status"),
-    path("orders/<number:number>/pay/", orders.pay, name="order-pay"),
-    path("orders/<number:number>/check/", orders.check, name="order-check"),
+    path("orders/<number:number>/status.json", presses.status, {"kind": "order"}, name="order-status"),
+    path("orders/<number:number>/pay/", presses.pay, {"kind": "order"}, name="order-pay"),
+    path("orders/<number:number>/check/", presses.check, {"kind": "order"}, name="order-check"),
     path("orders/<number:number>/give-back/", refunds.give_back, name="order-give-back"),
     path(
         "orders/<number:number>/refunds/<number:refund>/to-wallet/",
@@ -44,9 +44,11 @@ urlpatterns = [
     path("wallet/", wallet.wallet, name="wallet"),
     path("wallet/top-up/", wallet.new_topup, name="topup-new"),
     path("wallet/top-ups/<number:number>/", wallet.topup, name="topup"),
-    path("wallet/top-ups/<number:number>/status.json", wallet.status, name="topup-status"),
-    path("wallet/top-ups/<number:number>/pay/", wallet.pay, name="topup-pay"),
-    path("wallet/top-ups/<number:number>/check/", wallet.check, name="topup-check"),
+    path(
+        "wallet/top-ups/<number:number>/status.json", presses.status, {"kind": "topup"}, name="topup-status"
+    ),
+    path("wallet/top-ups/<number:number>/pay/", presses.pay, {"kind": "topup"}, name="topup-pay"),
+    path("wallet/top-ups/<number:number>/check/", presses.check, {"kind": "topup"}, name="topup-check"),
     path("tickets/", tickets.tickets, name="tickets"),
     path("tickets/<number:number>/", tickets.ticket, name="ticket"),
 ]

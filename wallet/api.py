@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from basis.idempotency import idempotent
-from basis.pagination import NewestFirst
+from basis.pagination import newest_first
 from basis.problems import Problem, problem_responses
 from basis.shapes import (
     KEYED,
@@ -99,9 +99,7 @@ class EntriesView(APIView):
         responses={200: page_of("EntryPage", EntrySerializer), **problem_responses("invalid", *SIGNED_IN)},
     )
     def get(self, request: Request) -> Response:
-        pages = NewestFirst()
-        page = pages.paginate_queryset(listings.postings_of(_buyer(request)), request, self)
-        return pages.get_paginated_response(EntrySerializer(page, many=True).data)
+        return newest_first(listings.postings_of(_buyer(request)), EntrySerializer, request)
 
 
 class TopUpsView(APIView):
@@ -114,9 +112,7 @@ class TopUpsView(APIView):
         responses={200: page_of("TopUpPage", TopUpSerializer), **problem_responses("invalid", *SIGNED_IN)},
     )
     def get(self, request: Request) -> Response:
-        pages = NewestFirst()
-        page = pages.paginate_queryset(listings.topups_of(_buyer(request)), request, self)
-        return pages.get_paginated_response(TopUpSerializer(page, many=True).data)
+        return newest_first(listings.topups_of(_buyer(request)), TopUpSerializer, request)
 
     @extend_schema(
         operation_id="topups_request",

@@ -16,6 +16,7 @@ from ticketing import refund_terms
 from ticketing.models import Order, OrderSeat, OrderState, Seat, Ticket
 from ticketing.pages import cashier, refunds
 from ticketing.pages.answers import SeeOther, buyer_of, personal
+from ticketing.pages.presses import purchase
 from ticketing.timeline import timeline
 
 PAGE = 20
@@ -35,7 +36,9 @@ def order(request: HttpRequest, number: str) -> HttpResponse:
     found = _mine(request, number)
     now = timezone.now()
     came_back = "back" in request.GET
-    desk = cashier.look(purchase(number), buyer_id=found.buyer_id, came_back=came_back, now=now)
+    desk = cashier.look(
+        purchase(domain.PURCHASE, number), buyer_id=found.buyer_id, came_back=came_back, now=now
+    )
     if (wait := cashier.held_back(request, desk)) is not None:
         return wait
     context = {
@@ -71,35 +74,6 @@ def _places(order: Order) -> list[tuple[str, str, list[Seat]]]:
         name = seat.row.section.name
         rows.setdefault((seat.row_rank, seat.row_id), (name, seat.row.label, []))[2].append(seat)
     return list(rows.values())
-
-
-def purchase(number: str) -> cashier.Purchase:
-    return cashier.Purchase(
-        kind=domain.PURCHASE,
-        number=number,
-        page=reverse("order", args=[number]),
-        pay=reverse("order-pay", args=[number]),
-        check=reverse("order-check", args=[number]),
-        status=reverse("order-status", args=[number]),
-    )
-
-
-@personal
-@require_POST
-def pay(request: HttpRequest, number: str) -> HttpResponse:
-    return cashier.press_pay(request, purchase(number))
-
-
-@personal
-@require_POST
-def check(request: HttpRequest, number: str) -> HttpResponse:
-    return cashier.press_check(request, purchase(number))
-
-
-@personal
-@require_safe
-def status(request: HttpRequest, number: str) -> HttpResponse:
-    return cashier.status(request, purchase(number))
 
 
 @personal

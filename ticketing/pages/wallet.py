@@ -11,10 +11,11 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from ticketing.pages import cashier, refusals
 from ticketing.pages.answers import SeeOther, buyer_of, personal, safe_next
+from ticketing.pages.presses import purchase
 from ticketing.pages.refusals import Refusal
 from wallet import statement, topups
 
@@ -116,7 +117,9 @@ def topup(request: HttpRequest, number: str) -> HttpResponse:
     if found is None or found.buyer_id != buyer_of(request).pk:
         raise Http404
     now = timezone.now()
-    desk = cashier.look(purchase(number), buyer_id=found.buyer_id, came_back="back" in request.GET, now=now)
+    desk = cashier.look(
+        purchase("topup", number), buyer_id=found.buyer_id, came_back="back" in request.GET, now=now
+    )
     if (wait := cashier.held_back(request, desk)) is not None:
         return wait
     context = {
@@ -127,32 +130,3 @@ def topup(request: HttpRequest, number: str) -> HttpResponse:
         "now": now,
     }
     return render(request, "pages/topup.html", context)
-
-
-def purchase(number: str) -> cashier.Purchase:
-    return cashier.Purchase(
-        kind="topup",
-        number=number,
-        page=reverse("topup", args=[number]),
-        pay=reverse("topup-pay", args=[number]),
-        check=reverse("topup-check", args=[number]),
-        status=reverse("topup-status", args=[number]),
-    )
-
-
-@personal
-@require_POST
-def pay(request: HttpRequest, number: str) -> HttpResponse:
-    return cashier.press_pay(request, purchase(number))
-
-
-@personal
-@require_POST
-def check(request: HttpRequest, number: str) -> HttpResponse:
-    return cashier.press_check(request, purchase(number))
-
-
-@personal
-@require_safe
-def status(request: HttpRequest, number: str) -> HttpResponse:
-    return cashier.status(request, purchase(number))
