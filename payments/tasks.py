@@ -127,11 +127,18 @@ def reconcile_what_is_due(**_from_newer_senders: object) -> int:
     """Compare the statements that wait, then look at what is still unsettled; how many statements were compared."""
     done = 0
     waiting = due.due(limit=STATEMENTS_A_TASK)
+    failed: list[Exception] = []
     for channel, day in waiting:
-        with contextlib.suppress(reconciliation.Busy):
+        try:
             reconciliation.reconcile(channel=channel, day=day, now=timezone.now())
             done += 1
+        except reconciliation.Busy:
+            continue
+        except Exception as error:  # one day's trouble must not keep the others waiting; it is told below
+            failed.append(error)
     for channel in set(due.unsettled_channels()) - {channel for channel, _ in waiting}:
         with contextlib.suppress(reconciliation.Busy):
             reconciliation.look_again(channel=channel, day=timezone.localdate(), now=timezone.now())
+    if failed:
+        raise failed[0]
     return done

@@ -42,10 +42,17 @@ def reconcile(*, channel: str, day: date, now: datetime, dry_run: bool = False) 
     if statement is None:
         raise NoStatement(f"{channel} {day}")
     _know_the_lines(statement)
-    with transaction.atomic():
-        counts = _compare(Scope(channel=channel, day=day, now=now, statement=statement))
-        counts["settled"] = settle.book(channel=channel, day=day, now=now)
-        transaction.set_rollback(dry_run)
+    scope = Scope(channel=channel, day=day, now=now, statement=statement)
+    try:
+        with transaction.atomic():
+            counts = _compare(scope)
+            counts["settled"] = settle.book(channel=channel, day=day, now=now)
+            transaction.set_rollback(dry_run)
+    except Busy:
+        raise
+    except Exception as error:
+        _remember_failure(scope, error)  # staff see it among the runs; it waits to be tried again
+        raise
     return counts
 
 
@@ -104,6 +111,14 @@ def _begin(scope: Scope) -> ReconcileRun | None:
         run.started_at, run.state = scope.now, RunState.RUNNING
         run.save(update_fields=["rounds", "started_at", "state"])
     return run
+
+
+def _remember_failure(scope: Scope, error: Exception) -> None:
+    with transaction.atomic():
+        run = _begin(scope)
+        if run is not None:
+            told = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            ReconcileRun.objects.filter(pk=run.pk).update(state=RunState.FAILED, finished_at=None, error=told)
 
 
 def _know_the_lines(statement: Statement) -> None:

@@ -10,7 +10,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
-from payments.models import Discrepancy, Payment, Refund
+from payments import tasks
+from payments.models import Discrepancy, Payment, ReconcileRun, Refund
 from payments.reconcile import explain, run
 from payments.reconcile_models import DiscrepancyState
 from tests.reconcile.conftest import DAY, MORNING_AFTER, later, unsettled
@@ -235,6 +236,26 @@ def test_a_corrected_file_settles_what_the_first_one_had_wrong(hand: Hand) -> No
     hand.load(DAY, [hand.of(paid, NOON)])
     compare(hand, at=later(0.1))
     assert Discrepancy.objects.get().resolution == "agrees"
+
+
+def test_a_run_that_failed_is_seen_and_waits_to_be_tried_again(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand.load(DAY, [])
+
+    def broken(_values: object) -> None:
+        raise RuntimeError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.ledger, "find", broken)
+        with pytest.raises(RuntimeError):
+            tasks.reconcile_what_is_due()
+    failed = ReconcileRun.objects.get()
+    assert (failed.state, failed.error) == ("failed", "RuntimeError: the disk is full")
+    assert tasks.reconcile_what_is_due() == 1
+    again = ReconcileRun.objects.get()
+    assert (again.state, again.error, again.rounds) == ("done", "", 2)
+    assert tasks.reconcile_what_is_due() == 0
 
 
 def test_a_day_without_a_statement_is_refused(hand: Hand) -> None:
