@@ -103,7 +103,7 @@ def test_it_shares_no_code_with_the_product(tmp_path):
     names = loaded.stdout.split()
     own = {name for name in names if name.startswith("payments.")}
     assert {name for name in own if not name.startswith("payments.sandbox")} == set()
-    ours = ("django", "ticketing", "wallet", "risk", "accounts", "basis", "config", "operations")
+    ours = ("django", "ticketing", "desk", "wallet", "risk", "accounts", "basis", "config", "operations")
     assert [name for name in names if name.split(".")[0] in ours] == []
 
 
