@@ -54,7 +54,7 @@ deploy-check: venv
 	scripts/check-deploy
 
 unit: venv services-up ## Tests without the running stack
-	$(BIN)/python -m pytest -m "not ($(MARKED))"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ($(MARKED))"
 
 marked: venv services-up ## Tests with the whole stack, a browser, peers and kills
 	$(BIN)/python -m pytest -m "($(MARKED)) and not browser"

@@ -15,14 +15,22 @@ T0 = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)  # noon in Shanghai
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _services() -> None:
+def _services() -> Iterator[None]:
     if not os.environ.get("DATABASE_URL"):
         devservices.up()
+    yield
+    if os.environ.get("PYTEST_XDIST_WORKER") and not os.environ.get("DATABASE_URL"):
+        from django.db import connections
+
+        connections.close_all()
+        devservices.down()
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(_services: None) -> None:
-    """Postgres must run before pytest-django makes the test database."""
+def django_db_modify_db_settings(
+    _services: None, django_db_modify_db_settings_parallel_suffix: None
+) -> None:
+    """Postgres must run before pytest-django makes the test database, one for each of those that run side by side."""
 
 
 @pytest.fixture(scope="session", autouse=True)

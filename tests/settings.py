@@ -8,6 +8,13 @@ import os
 
 from operations import devservices
 
+# Tests that run side by side (pytest -n) have a Postgres and a Valkey each: some stop them, and some look at what
+# every transaction of a server does.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if WORKER and not os.environ.get("DATABASE_URL"):
+    os.environ["KAIPIAO_DEV_DIR"] = str(devservices.paths().state / WORKER)
+    os.environ.pop("REDIS_URL", None)  # the one that the process which started us set below
+
 os.environ.setdefault("REDIS_URL", devservices.redis_url(db=9))
 
 from config.settings import *  # noqa: F403
