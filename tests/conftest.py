@@ -27,9 +27,7 @@ def _services() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(
-    _services: None, django_db_modify_db_settings_parallel_suffix: None
-) -> None:
+def django_db_modify_db_settings(_services: None, django_db_modify_db_settings_parallel_suffix: None) -> None:
     """Postgres must run before pytest-django makes the test database, one for each of those that run side by side."""
 
 
