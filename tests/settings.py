@@ -17,7 +17,7 @@ if WORKER and not os.environ.get("DATABASE_URL"):
 
 os.environ.setdefault("REDIS_URL", devservices.redis_url(db=9))
 
-from config.settings import *  # noqa: F403
+from config.settings import *  # noqa: E402, F403
 
 # Programs that tests start are the product's own and read the product's settings.
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
