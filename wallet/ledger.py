@@ -115,9 +115,11 @@ WITH draft AS (
 ), posted AS (
   INSERT INTO wallet_posting (entry_id, account_id, amount_minor)
   SELECT entry.id, account.id, line.amount_minor
-    FROM unnest(%(line_keys)s::text[], %(codes)s::text[], %(amounts)s::bigint[]) AS line(key, code, amount_minor)
+    FROM unnest(%(line_keys)s::text[], %(codes)s::text[], %(amounts)s::bigint[])
+         WITH ORDINALITY AS line(key, code, amount_minor, nth)
     JOIN entry ON entry.key = line.key
     JOIN wallet_account account ON account.code = line.code
+   ORDER BY line.nth
   RETURNING entry_id
 ), counted AS (
   SELECT entry_id, count(*) AS lines FROM posted GROUP BY entry_id

@@ -136,7 +136,7 @@ class Alipay:
         if isinstance(answer, port.Unknown):
             return answer
         if answer.get("code") != OK:
-            undecided = answer.get("sub_code") in OPEN_UNDECIDED
+            undecided = str(answer.get("sub_code")) in OPEN_UNDECIDED
             return port.Unknown(code_of(answer)) if undecided else declined(answer)
         if answer.get("out_trade_no") != trade.number or not answer.get("qr_code"):
             return port.Unknown("answer_for_another_trade")

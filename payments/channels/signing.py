@@ -52,10 +52,13 @@ def sign(key: RSAPrivateKey, message: bytes) -> str:
 def is_signed(key: RSAPublicKey, message: bytes, signature: str) -> bool:
     """
     Whether `signature` is ours to believe. The hash is SHA-256 whatever the sender claims, so SHA-1 never
-    passes.
+    passes; and a signature is written in one way only, though base64 has bits to spare at its end.
     """
     try:
-        key.verify(base64.b64decode(signature, validate=True), message, PKCS1v15(), SHA256())
+        raw = base64.b64decode(signature, validate=True)
+        if base64.b64encode(raw).decode() != signature:
+            return False
+        key.verify(raw, message, PKCS1v15(), SHA256())
     except (InvalidSignature, binascii.Error, ValueError):
         return False
     return True
