@@ -163,7 +163,7 @@ class Alipay:
         if isinstance(answer, port.Unknown):
             return answer
         if answer.get("code") != OK:
-            final = answer.get("sub_code") in REFUND_REFUSALS
+            final = str(answer.get("sub_code")) in REFUND_REFUSALS
             return declined(answer) if final else port.Unknown(code_of(answer))
         if answer.get("out_trade_no") != order.payment_number:
             return port.Unknown("answer_for_another_trade")
