@@ -15,14 +15,18 @@ from payments.statements.load import Wanted
 from tests.channels.rig import Sandbox
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
-TODAY = datetime.now(SHANGHAI).date()
-TOMORROW = TODAY + timedelta(days=1)
 
 pytestmark = pytest.mark.django_db
 
 
-def at(hour, minute=0, *, day=TOMORROW):
-    return datetime.combine(day, time(hour, minute), SHANGHAI)
+def today():
+    """The sandbox takes money by the machine's clock; asked anew by each test, for a run may last past midnight."""
+    return datetime.now(SHANGHAI).date()
+
+
+def at(hour, minute=0, *, day=None):
+    """On the next morning, if no day is given."""
+    return datetime.combine(day or today() + timedelta(days=1), time(hour, minute), SHANGHAI)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,7 @@ def bills(house, settings):
 
 
 def plant(bills, channel, what, *, where="trade", **args):
-    asked = {"channel": channel, "day": TODAY.isoformat(), "what": what, "where": where, "args": args}
+    asked = {"channel": channel, "day": today().isoformat(), "what": what, "where": where, "args": args}
     bills.control("POST", "bills/differences", asked)
 
 
@@ -59,7 +63,7 @@ def drain(now):
 
 
 def message(channel="wechat", kind="trade"):
-    return OutboxMessage.objects.get(key=f"statement:{channel}:{kind}:{TODAY.isoformat()}")
+    return OutboxMessage.objects.get(key=f"statement:{channel}:{kind}:{today().isoformat()}")
 
 
 def loaded():
@@ -123,7 +127,7 @@ def test_a_day_without_payments_has_an_empty_statement(bills):
 
 
 def test_there_is_none_is_not_believed_while_we_have_payments(bills):
-    paid_at = at(20, day=TODAY)
+    paid_at = at(20, day=today())
     Payment.objects.create(
         number="P1",
         purchase_kind="order",
@@ -147,7 +151,7 @@ def test_there_is_none_is_not_believed_while_we_have_payments(bills):
 
 def test_an_upload_is_quicker(bills):
     fetch.plan(now=at(9))
-    load.load_nothing(wanted=Wanted(TODAY, "wechat", "trade"), now=at(9))
+    load.load_nothing(wanted=Wanted(today(), "wechat", "trade"), now=at(9))
     bills.paid(bills.wechat())
     drain(at(11))
     assert ("wechat", "trade", 0) in loaded()
