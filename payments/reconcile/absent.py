@@ -2,8 +2,9 @@
 Our successes that no line names. Near the cut-off, or while a statement on which the line may stand is not loaded, they
 are carried; else the channel does not know of them.
 
-A payment's line stands on the day of its payment. A refund's may stand on any day from our request to the channel's
-answer: WeChat Pay lists refunds when they are submitted.
+A payment's line stands on the day of its payment; one that is listed as revoked is not missing, its state differs
+(`compare`). A refund's may stand on any day from our request to the channel's answer: WeChat Pay lists them when they
+are submitted. While the statement of its own day does not cover the kind, nothing is missing, however long ago it was.
 """
 
 from __future__ import annotations
@@ -26,13 +27,20 @@ SELECT * FROM (
 ANALYZE unlisted;
 """
 ABSENT = """
-WITH absent AS MATERIALIZED (
+WITH revoked AS MATERIALIZED (
+  SELECT payment_number FROM payments_statementline
+   WHERE '{kind}' = 'payment' AND kind = 'refund' AND status = 'revoked' AND channel = %(channel)s
+     AND day BETWEEN (SELECT (min(from_at) AT TIME ZONE %(zone)s)::date FROM unlisted)
+                 AND (SELECT (max(until_at) AT TIME ZONE %(zone)s)::date FROM unlisted)
+     AND statement_id IN (SELECT id FROM live)
+), absent AS MATERIALIZED (
   SELECT *, EXISTS (
       SELECT 1 FROM generate_series((from_at AT TIME ZONE %(zone)s)::date,
                                     (until_at AT TIME ZONE %(zone)s)::date, interval '1 day') AS may(day)
        WHERE NOT EXISTS (SELECT 1 FROM live WHERE live.day = may.day::date AND live.covers ? '{kind}')
-    ) AND done_at > %(now)s - %(carry)s AS waits
-    FROM unlisted WHERE NOT EXISTS (
+    ) AND (done_at > %(now)s - %(carry)s OR NOT EXISTS (
+      SELECT 1 FROM live WHERE live.day = (done_at AT TIME ZONE %(zone)s)::date AND live.covers ? '{kind}')) AS waits
+    FROM unlisted WHERE number NOT IN (SELECT payment_number FROM revoked) AND NOT EXISTS (
     SELECT 1 FROM payments_statementline line
      WHERE line.number = unlisted.number AND line.kind = '{kind}' AND line.channel = %(channel)s
        AND line.statement_id IN (SELECT id FROM live))

@@ -39,6 +39,9 @@ REFUNDS = {
     # A refund that went to the buyer's wallet instead must not be done at its channel, too.
     "refund_status_differs": f"({DONE} AND NOT {BACK} OR {MOVED_NOT} AND {BACK}"
     f" OR {ON_ITS_WAY} AND NOT {BACK} AND {OLD})",
+    # Alipay names a refund by its payment's number, WeChat Pay by one of its own.
+    "reference_differs": f"{BACK} AND line.reference NOT IN ('', refund.channel_reference, payment.channel_reference)"
+    " AND refund.channel_reference <> ''",
     "refund_of_other": "line.payment_number NOT IN ('', payment.number)",
     # Channels keep the fee of what is refunded, or give its share back.
     "fee_differs": f"refund.id IS NOT NULL AND {DONE} AND line.fee_milli <> 0 AND {FEE}",
@@ -80,13 +83,14 @@ SELECT klass, 'refund', coalesce(nullif(line.number, ''), line.reference), line.
        jsonb_build_object('line', line.line_no, 'reference', line.reference, 'status', line.status,
                           'payment', line.payment_number)
        || CASE WHEN refund.id IS NULL THEN '{{}}' ELSE jsonb_build_object('our_payment', payment.number,
-            'our_state', refund.state, 'our_currency', refund.currency,
+            'our_reference', refund.channel_reference, 'our_state', refund.state, 'our_currency', refund.currency,
             'destination', refund.destination) END,
        CASE klass WHEN 'refund_missing_here' THEN concat_ws('/', line.amount_minor, line.currency)
                   WHEN 'currency_differs' THEN concat_ws('/', refund.currency, line.currency)
                   WHEN 'refund_amount_differs' THEN concat_ws('/', refund.amount_minor, line.amount_minor)
                   WHEN 'refund_status_differs' THEN line.status
                   WHEN 'refund_of_other' THEN line.payment_number
+                  WHEN 'reference_differs' THEN line.reference
                   WHEN 'fee_differs' THEN line.fee_milli::text ELSE '' END
   FROM lines line
   LEFT JOIN (payments_refund refund JOIN payments_payment payment ON payment.id = refund.payment_id)

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import connection
 
 from payments import money
+from payments.reconcile.scope import BOTH
 from payments.reconcile_models import ReconcileRun, Settlement
 from payments.statement_models import Statement, StatementKind
 
@@ -37,15 +38,15 @@ SELECT coalesce(wanted.kind, booked.kind), coalesce(wanted.currency, booked.curr
  WHERE coalesce(wanted.minor, 0) <> coalesce(booked.minor, 0) ORDER BY 1, 2
 """
 
-# The trade statement's sums of the day against the funds statement's, with the fees that were taken inside a line; and
-# movements that are none of what we know.
+# The trade statement's sums of the day, of what it covers, against the funds statement's, with the fees that were taken
+# inside a line; and movements that are none of what we know.
 FUNDS = """
 WITH sums AS (
   SELECT kind, currency, coalesce(round(sum(amount_minor + CASE kind WHEN 'other' THEN 0 ELSE fee_milli END / 1000.0)
            FILTER (WHERE statement_id = %(funds)s)), 0)::bigint AS funds,
          coalesce(sum(amount_minor) FILTER (WHERE statement_id = %(trade)s AND status <> 'failed'), 0)::bigint AS trade
     FROM payments_statementline
-   WHERE channel = %(channel)s AND day = %(day)s AND kind IN ('payment', 'refund', 'other')
+   WHERE channel = %(channel)s AND day = %(day)s AND kind = ANY(%(kinds)s)
      AND statement_id IN (%(funds)s, %(trade)s)
    GROUP BY kind, currency
 )
@@ -61,7 +62,7 @@ VALUES (%(key)s, %(run)s, %(channel)s, %(day)s, 'funds_differ', %(kind)s, '', %(
 SETTLE = """
 UPDATE payments_discrepancy SET state = 'resolved', resolution = 'agrees', resolved_at = %(now)s
  WHERE channel = %(channel)s AND day = %(day)s AND klass = 'funds_differ' AND state IN ('open', 'carried')
-   AND NOT key = ANY(%(keys)s)
+   AND kind = ANY(%(kinds)s) AND NOT key = ANY(%(keys)s)
 """
 
 
@@ -104,8 +105,9 @@ def _compare(values: dict[str, Any]) -> None:
     run = ReconcileRun.objects.filter(statement=trade).order_by("pk").last() if trade else None
     if trade is None or run is None:
         return
+    values = {**values, "trade": trade.pk, "kinds": [*(trade.totals.get("covers") or BOTH), "other"]}
     with connection.cursor() as cursor:
-        cursor.execute(FUNDS, {**values, "trade": trade.pk})
+        cursor.execute(FUNDS, values)
         odd = cursor.fetchall()
         for key, kind, currency, listed, moved in odd:
             found = {"key": key, "kind": kind, "currency": currency, "trade": listed, "moved": moved}

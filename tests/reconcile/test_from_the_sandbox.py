@@ -1,0 +1,352 @@
+"""
+From the channel's own books to a closed case: payments and refunds at the sandbox, its statements with every difference
+that it can plant, fetched, loaded and compared by the product's own tasks, worked off at the desk.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from datetime import time as clock_time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from desk.models import Case, CaseState
+from payments import refunds, tasks
+from payments.channels.bills import BillLink
+from payments.models import Discrepancy, Payment, Refund, Settlement, Statement, StatementLine
+from payments.reconcile import run
+from payments.statement_models import StatementSource
+from payments.statements import fetch, load
+from payments.statements.load import Wanted
+from tests.channels.rig import Sandbox
+from tests.desk.conftest import Desk, desk  # noqa: F401  (fixtures)
+from tests.payments.conftest import Till, clock, till  # noqa: F401  (fixtures)
+from wallet.models import JournalEntry
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+PART = 4_000
+# What the sandbox can plant in a row, and as what it must be found: of a payment, and of a refund. What is moved to the
+# next day is found when that day's statement is here.
+PLANTED: dict[str, tuple[set[str], set[str]]] = {
+    "missing": ({"missing_there"}, {"refund_missing_there"}),
+    "doubled": ({"duplicate"}, {"duplicate"}),
+    "amount": ({"amount_differs"}, {"refund_amount_differs"}),
+    "fee": ({"fee_differs"}, {"fee_differs"}),
+    "renumbered": ({"missing_there"}, {"refund_missing_there"}),
+    "reference": ({"reference_differs"}, {"reference_differs"}),
+    "next_day": (set(), set()),
+    "status": ({"status_differs"}, {"refund_status_differs"}),
+    "currency": ({"currency_differs"}, {"currency_differs"}),
+}
+ONLY_WECHAT = {"status", "currency"}
+WAITING = {"missing_there": "crossing", "refund_missing_there": "crossing"}
+CASE_OF = {
+    "missing_here": "statement_missing_here",
+    "refund_missing_here": "statement_missing_here",
+    "missing_there": "statement_missing_there",
+    "refund_missing_there": "statement_missing_there",
+    "amount_differs": "statement_differs",
+    "currency_differs": "statement_differs",
+    "fee_differs": "statement_differs",
+    "duplicate": "statement_differs",
+    "reference_differs": "statement_differs",
+    "refund_amount_differs": "statement_differs",
+    "status_differs": "statement_status",
+    "refund_status_differs": "statement_status",
+    "funds_differ": "statement_ledger",
+}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A sandbox of our own: a statement tells everything that its books have."""
+    sandbox = Sandbox(tmp_path_factory.mktemp("a day"), time_factor=2000.0)
+    sandbox.start()
+    yield sandbox
+    sandbox.stop()
+
+
+@pytest.fixture
+def sandbox(house: Sandbox) -> Sandbox:
+    """With empty books, and no midnight on the way."""
+    now = datetime.now(SHANGHAI)
+    left = datetime.combine(now.date() + timedelta(days=1), clock_time(), SHANGHAI) - now
+    if left < timedelta(seconds=40):
+        time.sleep(left.total_seconds() + 1)
+    house.control("POST", "reset", {})
+    return house
+
+
+@dataclass
+class Night:
+    """A day of sales at one channel, and the mornings after it."""
+
+    channel: str
+    till: Till
+    desk: Desk
+    buyer: Callable[..., Any]
+    monkeypatch: pytest.MonkeyPatch
+    today: date = field(default_factory=lambda: datetime.now(SHANGHAI).date())
+
+    def sold(self, *, told: bool = True) -> Payment:
+        """An order paid at the channel; unless `told`, we have not heard of it."""
+        nth = Payment.objects.count()
+        payment = self.till.press(self.till.order(self.buyer(f"b{nth}"), quantity=1), self.channel)
+        self.till.pay_at_channel(payment)
+        if told:
+            self.till.notify(payment)
+            self.desk.work()
+        return payment
+
+    def back(self, payment: Payment) -> Refund:
+        """A part of it is to be refunded."""
+        with transaction.atomic():
+            return refunds.request(
+                Payment.objects.get(pk=payment.pk),
+                amount_minor=PART,
+                reason="asked",
+                key=f"test:{Refund.objects.count()}",
+                now=self.till.clock(),
+            )
+
+    def until_refunded(self) -> None:
+        for _ in range(100):
+            self.desk.work()
+            if not Refund.objects.exclude(state="succeeded").exists():
+                return
+            time.sleep(0.05)
+            self.till.clock.advance(seconds=5)
+        raise AssertionError(list(Refund.objects.values_list("number", "state")))
+
+    def plant(self, what: str, number: str = "", *, where: str = "both", **args: Any) -> None:
+        asked = {"channel": self.channel, "day": self.today.isoformat(), "what": what, "number": number}
+        self.till.house.control("POST", "bills/differences", asked | {"where": where, "args": args})
+
+    def morning(self, *, days: int) -> None:
+        """Eleven o'clock so many days later, for the sandbox and for us."""
+        now = datetime.combine(self.today + timedelta(days=days), clock_time(11), SHANGHAI)
+        ahead = (now - datetime.now(SHANGHAI)).total_seconds()
+        self.till.house.control("POST", "bills/clock", {"ahead_s": ahead, "link_s": 60})
+        self.desk.clock.now = now
+        self.monkeypatch.setattr(timezone, "now", self.desk.clock)
+
+    def beat(self) -> None:
+        """What beat starts every five minutes."""
+        tasks.fetch_statements()
+        tasks.reconcile_what_is_due()
+
+
+@pytest.fixture
+def at(
+    till: Till,  # noqa: F811
+    desk: Desk,  # noqa: F811
+    buyer: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    tmp_path: Path,
+) -> Callable[[str], Night]:
+    settings.STATEMENTS_DIR = tmp_path
+    settings.STATEMENT_DAYS_BACK = 2
+    # The tests run at any time of day: everything might stand on the next day's statement.
+    settings.RECONCILE_CROSSING = timedelta(days=1)
+    return lambda channel: Night(channel, till, desk, buyer, monkeypatch)
+
+
+def in_state(state: str) -> set[tuple[str, str]]:
+    """Classes and numbers; of the movements, kinds and currencies."""
+    rows = Discrepancy.objects.filter(state=state).values_list("klass", "number", "kind", "currency")
+    return {(klass, number or f"{kind} {currency}") for klass, number, kind, currency in rows}
+
+
+def cases() -> set[tuple[str, str, str]]:
+    rows = Case.objects.filter(closed_at=None, kind__startswith="statement_")
+    return {(case.kind, case.facts["class"], case.facts["number"]) for case in rows}
+
+
+def everything_kept() -> list[Any]:
+    """What a run could change; its own times and counts it may."""
+    return [
+        *Discrepancy.objects.order_by("pk").values(),
+        *Settlement.objects.order_by("pk").values(),
+        *Statement.objects.order_by("pk").values(),
+        *JournalEntry.objects.order_by("pk").values(),
+        *Case.objects.order_by("pk").values_list("pk", "state", "closed_at"),
+    ]
+
+
+def planted_everywhere(night: Night) -> set[tuple[str, str]]:
+    """Every difference of a row, on a payment and on a refund of its own; classes and numbers to be found."""
+    base, wanted = night.sold(), set()
+    for what, (of_payment, of_refund) in PLANTED.items():
+        if what in ONLY_WECHAT and night.channel != "wechat":
+            continue
+        payment, refund = night.sold(), night.back(base)
+        night.plant(what, payment.number)
+        night.plant(what, refund.number, **({"status": "FAIL"} if what == "status" else {}))
+        wanted |= {(klass, payment.number) for klass in of_payment}
+        if (what, night.channel) != ("reference", "alipay"):  # names refunds by their payments' numbers
+            wanted |= {(klass, refund.number) for klass in of_refund}
+        if what == "renumbered":
+            wanted |= {
+                ("missing_here", "X" + payment.number[1:]),
+                ("refund_missing_here", "X" + refund.number[1:]),
+            }
+    night.plant("invented", "NOSUCH1")
+    night.plant("invented", "NOSUCH2", kind="refund", payment=base.number)
+    wanted |= {("missing_here", "NOSUCH1"), ("refund_missing_here", "NOSUCH2")}
+    if night.channel == "wechat":
+        # Not a difference: WeChat Pay lists a refund as it was on that day, and never corrects it.
+        night.plant("status", night.back(night.sold()).number)
+    return wanted
+
+
+def of_the_movements(night: Night) -> set[tuple[str, str]]:
+    """Movements have neither currency nor state of a trade: what differs in these differs from the movements, too."""
+    night.plant("amount", night.sold().number, where="funds")
+    kinds = ("payment", "refund") if night.channel == "wechat" else ("payment",)
+    currencies = ("CNY", "USD") if night.channel == "wechat" else ("CNY",)
+    return {("funds_differ", f"{kind} {currency}") for kind in kinds for currency in currencies}
+
+
+@pytest.mark.parametrize("channel", ["alipay", "wechat"])
+def test_every_planted_difference_is_found_and_worked_off(at: Callable[[str], Night], channel: str) -> None:
+    night = at(channel)
+    desk = night.desk  # noqa: F811
+    found = planted_everywhere(night) | of_the_movements(night)
+    night.until_refunded()
+    untold = night.sold(told=False)
+    found.add(("status_differs", untold.number))
+
+    night.morning(days=1)
+    night.beat()
+    assert in_state("open") == {one for one in found if one[0] not in WAITING}
+    assert {klass for klass, _ in in_state("carried")} == {"crossing"}
+    desk.look()
+    assert cases() == {(CASE_OF[klass], klass, _number(about)) for klass, about in in_state("open")}
+
+    night.morning(days=2)
+    night.beat()
+    assert in_state("open") == found
+    assert in_state("carried") == set()
+    later = Discrepancy.objects.filter(resolution="matched_later").values_list("kind", flat=True)
+    assert sorted(later) == ["payment", "refund"]  # what the channel listed a day later
+    others = {
+        (case.kind, case.payment_number) for case in desk.look() if not case.kind.startswith("statement_")
+    }
+    assert others == {("payment_unclosed", untold.number)}
+    assert cases() == {(CASE_OF[klass], klass, _number(about)) for klass, about in found}
+
+    worked_off(desk, untold)
+    desk.work()
+    night.beat()
+    assert desk.look() == []
+    assert in_state("open") == set()
+    assert not Case.objects.exclude(state__in=[CaseState.RESOLVED, CaseState.GONE]).exists()
+    untold.refresh_from_db()
+    assert untold.state == "succeeded"
+    desk.audit_is_clean()
+
+    kept = everything_kept()
+    night.beat()
+    for day in range(-1, 2):
+        run.reconcile(channel=channel, day=night.today + timedelta(days=day), now=desk.clock())
+    assert desk.look() == []
+    assert everything_kept() == kept
+
+
+def _number(about: str) -> str:
+    return "" if " " in about else about
+
+
+def worked_off(desk: Desk, untold: Payment) -> None:  # noqa: F811
+    """Each case by a resolution of its type; who asks the channel settles the difference with its cause."""
+    kinds = set()
+    for nth, case in enumerate(
+        Case.objects.filter(closed_at=None, kind__startswith="statement_").order_by("pk")
+    ):
+        kinds.add(case.kind)
+        if case.payment_number == untold.number:
+            desk.resolve(case, "ask_channel")
+        else:
+            desk.resolve(case, ("explain_difference", "set_right")[nth % 2])
+    assert kinds == set(CASE_OF.values())
+
+
+# -- half statements -----------------------------------------------------------------------------------------------
+
+OF_REFUNDS = (
+    "微信退款单号",
+    "商户退款单号",
+    "退款金额",
+    "充值券退款金额",
+    "退款类型",
+    "退款状态",
+    "申请退款金额",
+)
+ASKED_AT = "退款申请时间"
+
+
+def half(text: str, state: str) -> bytes:
+    """The SUCCESS or REFUND file of the same day, as WeChat Pay writes them beside ALL."""
+    names, *lines = text.removeprefix("\ufeff").splitlines()
+    header = names.split(",")
+    rows = [dict(zip(header, line[1:].split(",`"), strict=True)) for line in lines[:-2]]
+    rows = [row | {ASKED_AT: row["交易时间"]} for row in rows if row["交易状态"] == state]
+    header = [*header, ASKED_AT] if state == "REFUND" else [name for name in header if name not in OF_REFUNDS]
+
+    def total(name: str) -> str:
+        return str(sum((Decimal(row[name]) for row in rows), Decimal(0)))
+
+    sums = ("应结订单金额", "退款金额", "充值券退款金额", "手续费", "订单金额", "申请退款金额")
+    told = [",`".join(row[name] for name in header) for row in rows]
+    told = [",".join(header), *(f"`{row}" for row in told), lines[-2]]
+    told.append("`" + ",`".join([str(len(rows)), *map(total, sums)]))
+    return gzip.compress(("\ufeff" + "\r\n".join([*told, ""])).encode())
+
+
+def test_what_a_half_statement_does_not_cover_is_not_missing(at: Callable[[str], Night]) -> None:
+    night = at("wechat")
+    paid, gone = night.sold(), night.sold()
+    refund = night.back(paid)
+    night.until_refunded()
+    night.plant("missing", gone.number)
+
+    def uploaded(state: str, *, days: int) -> set[tuple[str, str]]:
+        night.morning(days=days)
+        channel, file = night.till.house.wechat(), io.BytesIO()
+        link = channel.ask_bill(kind="trade", day=night.today)
+        assert isinstance(link, BillLink)
+        channel.download_bill(link, file)
+        text = gzip.decompress(file.getvalue()).decode()
+        content = half(text, state) if state != "ALL" else file.getvalue()
+        load.load(
+            io.BytesIO(content),
+            wanted=Wanted(day=night.today, channel="wechat", kind="trade", merchants=fetch.merchants()),
+            source=StatementSource.UPLOADED,
+            now=night.desk.clock(),
+            by="mei",
+            replace=days > 1,
+        )
+        night.beat()
+        return in_state("open") | in_state("carried")
+
+    assert uploaded("SUCCESS", days=1) == {("crossing", gone.number)}  # no word of the refund
+    assert Statement.objects.get(kind="trade", lines__gt=0).totals["covers"] == ["payment"]
+    # Long after everything is carried no more, there is no statement of that day that could have the payments.
+    assert uploaded("REFUND", days=6) == {("crossing", gone.number)}
+    counts = Statement.objects.get(channel="wechat", kind="trade", day=night.today, replaced_by=None)
+    assert list(StatementLine.objects.filter(statement=counts).values_list("number", flat=True)) == [
+        refund.number
+    ]
+    assert uploaded("ALL", days=7) == {("missing_there", gone.number)}
