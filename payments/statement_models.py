@@ -97,6 +97,11 @@ class Statement(models.Model):
     def __str__(self) -> str:
         return f"{self.channel} {self.kind} {self.day}"
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it would have a line for every payment and every refund of its day."""
+        return {"payment", "refund"} <= set(self.totals.get("covers") or ("payment", "refund"))
+
 
 class StatementLine(models.Model):
     """One line, in our words. `amount_minor` is signed as money for us: a payment above zero, a refund below."""

@@ -65,7 +65,8 @@ def fetch(payload: dict[str, str], *, attempt: int, now: datetime) -> datetime |
     """
     channel, kind, day = payload["channel"], payload["kind"], date.fromisoformat(payload["day"])
     adapter = registry.with_bills().get(channel)
-    if adapter is None or load.current(channel=channel, kind=kind, day=day):
+    known = load.current(channel=channel, kind=kind, day=day)
+    if adapter is None or (known and known.is_whole):
         return None
     wanted = Wanted(day=day, channel=channel, kind=kind, merchants=merchants())
     match adapter.ask_bill(kind=kind, day=day):
@@ -74,7 +75,7 @@ def fetch(payload: dict[str, str], *, attempt: int, now: datetime) -> datetime |
         case BillNotReady():
             return now + AGAIN
         case BillAbsent():
-            return _nothing(wanted, now)
+            return None if known else _nothing(wanted, now)
         case Declined(code, message):
             raise NotFetched(f"{code} {message}".strip())
         case Unknown(reason):
@@ -89,7 +90,10 @@ def _fetch(adapter: BillChannel, link: BillLink, wanted: Wanted, now: datetime) 
         if isinstance(answer, Unknown):
             raise NotFetched(answer.reason)
         try:
-            load.load(file, wanted=wanted, source=StatementSource.FETCHED, now=now)
+            # Whoever uploaded half of the day was only quicker; the whole of it takes its place.
+            half = load.current(channel=wanted.channel, kind=wanted.kind, day=wanted.day)
+            replace = half is not None and not half.is_whole
+            load.load(file, wanted=wanted, source=StatementSource.FETCHED, now=now, replace=replace)
         except Refused as error:
             if error.reason == "being_loaded":
                 return now + AGAIN
@@ -118,7 +122,8 @@ def _has_own(wanted: Wanted) -> bool:
 def _missing(now: datetime) -> Iterator[tuple[str, str, date]]:
     today = now.astimezone(SHANGHAI).date()
     days = [today - timedelta(days=back) for back in range(1, settings.STATEMENT_DAYS_BACK + 1)]
-    here = set(Statement.objects.filter(day__in=days).values_list("channel", "kind", "day"))
+    loaded = Statement.objects.filter(day__in=days, replaced_by=None)
+    here = {(each.channel, each.kind, each.day) for each in loaded if each.is_whole}
     for day in days:
         for channel in registry.with_bills():
             for kind in StatementKind.values:

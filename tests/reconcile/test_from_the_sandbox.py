@@ -315,38 +315,54 @@ def half(text: str, state: str) -> bytes:
     return gzip.compress(("\ufeff" + "\r\n".join([*told, ""])).encode())
 
 
-def test_what_a_half_statement_does_not_cover_is_not_missing(at: Callable[[str], Night]) -> None:
+def test_what_a_half_statement_does_not_cover_is_not_missing(
+    at: Callable[[str], Night], settings: Any
+) -> None:
     night = at("wechat")
     paid, gone = night.sold(), night.sold()
     refund = night.back(paid)
     night.until_refunded()
     night.plant("missing", gone.number)
 
-    def uploaded(state: str, *, days: int) -> set[tuple[str, str]]:
-        night.morning(days=days)
+    def upload(kind: str, state: str = "", *, replace: bool = False) -> None:
         channel, file = night.till.house.wechat(), io.BytesIO()
-        link = channel.ask_bill(kind="trade", day=night.today)
+        link = channel.ask_bill(kind=kind, day=night.today)
         assert isinstance(link, BillLink)
         channel.download_bill(link, file)
-        text = gzip.decompress(file.getvalue()).decode()
-        content = half(text, state) if state != "ALL" else file.getvalue()
+        if state:
+            file = io.BytesIO(half(gzip.decompress(file.getvalue()).decode(), state))
+        wanted = Wanted(day=night.today, channel="wechat", kind=kind, merchants=fetch.merchants())
         load.load(
-            io.BytesIO(content),
-            wanted=Wanted(day=night.today, channel="wechat", kind="trade", merchants=fetch.merchants()),
+            file,
+            wanted=wanted,
             source=StatementSource.UPLOADED,
             now=night.desk.clock(),
             by="mei",
-            replace=days > 1,
+            replace=replace,
         )
-        night.beat()
-        return in_state("open") | in_state("carried")
+        tasks.reconcile_what_is_due()
 
-    assert uploaded("SUCCESS", days=1) == {("crossing", gone.number)}  # no word of the refund
-    assert Statement.objects.get(kind="trade", lines__gt=0).totals["covers"] == ["payment"]
-    # Long after everything is carried no more, there is no statement of that day that could have the payments.
-    assert uploaded("REFUND", days=6) == {("crossing", gone.number)}
+    night.morning(days=1)
+    upload("funds")
+    upload("trade", "SUCCESS")
+    assert listed(night) == {paid.number}
+    assert unsettled() == {("crossing", gone.number)}  # and no word of the refund
+
+    night.morning(days=6)
+    upload("trade", "REFUND", replace=True)
+    assert listed(night) == {refund.number}
+    assert unsettled() == {("crossing", gone.number)}  # long after the carry is over
+
+    settings.STATEMENT_DAYS_BACK = 6
+    night.beat()  # the whole day is fetched all the same
+    assert listed(night) == {paid.number, refund.number}
+    assert unsettled() == {("missing_there", gone.number)}
+
+
+def unsettled() -> set[tuple[str, str]]:
+    return in_state("open") | in_state("carried")
+
+
+def listed(night: Night) -> set[str]:
     counts = Statement.objects.get(channel="wechat", kind="trade", day=night.today, replaced_by=None)
-    assert list(StatementLine.objects.filter(statement=counts).values_list("number", flat=True)) == [
-        refund.number
-    ]
-    assert uploaded("ALL", days=7) == {("missing_there", gone.number)}
+    return set(StatementLine.objects.filter(statement=counts).values_list("number", flat=True))
