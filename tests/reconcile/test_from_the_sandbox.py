@@ -283,6 +283,25 @@ def worked_off(desk: Desk, untold: Payment) -> None:  # noqa: F811
     assert kinds == set(CASE_OF.values())
 
 
+@pytest.mark.parametrize("channel", ["alipay", "wechat"])
+def test_what_only_the_statement_knows_needs_no_person(at: Callable[[str], Night], channel: str) -> None:
+    night = at(channel)
+    untold = night.sold(told=False)
+    night.morning(days=1)
+    night.beat()
+    assert in_state("open") == {("status_differs", untold.number)}
+    night.desk.round()
+    night.desk.work()
+    night.beat()
+    night.desk.round()
+    untold.refresh_from_db()
+    assert untold.state == "succeeded"
+    assert in_state("open") == set()
+    assert Discrepancy.objects.get(number=untold.number).resolution == "agrees"
+    assert not Case.objects.filter(closed_at=None).exists()
+    night.desk.audit_is_clean()
+
+
 # -- half statements -----------------------------------------------------------------------------------------------
 
 OF_REFUNDS = (
