@@ -121,8 +121,10 @@ def _sale(now: datetime) -> Iterator[GaugeMetricFamily]:
     yield _gauge(
         "refusals_this_hour", "Refused orders since the hour began, by reason", ("show", "code"), refused
     )
-    rooms = [(room.show, pacing.counters(room)) for room in Room.objects.exclude(state="closed")]
-    known = [(show, seen) for show, seen in rooms if seen]
+    rooms = [(room, pacing.counters(room)) for room in Room.objects.exclude(state="closed")]
+    known = [(room.show, seen) for room, seen in rooms if seen]
+    is_open = ((room.show, float(room.state in pacing.GOING)) for room, _seen in rooms)
+    yield _gauge("queue_open", "Whether the waiting room lets buyers in", ("show",), is_open)
     about = {
         "waiting": "Buyers in the waiting room",
         "serving": "Buyers let in so far",

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,12 +19,14 @@ from django.core.management import CommandError, call_command
 from operations import devservices, edge, leash, processes
 from operations.stack import Stack, StackError, remembered_ports, running_stack
 from tests.needs import needed
+from tests.operations import prometheus
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 EXTRAS = ("drain", "pace", "edge", "pages")
 PROGRAMS = ("sandbox", "web", "worker", "beat", *EXTRAS)
 DATABASE = "kaipiao_stack_test"
 REDIS_DB = 7
+METRICS_TOKEN = "a-token-of-this-test"
 
 # A server that starts a worker in a session of its own, as some do, and tells both pids.
 FAMILY = """
@@ -150,8 +153,9 @@ def stack(tmp_path_factory) -> Iterator[Stack]:
     state_dir = tmp_path_factory.mktemp("stack")
     try:
         with Stack(
-            database=DATABASE, redis_db=REDIS_DB, fresh=True, state_dir=state_dir, extras=EXTRAS
-        ) as running:
+            database=DATABASE, redis_db=REDIS_DB, fresh=True, state_dir=state_dir, extras=EXTRAS,
+            env={"METRICS_TOKEN": METRICS_TOKEN},
+        ) as running:  # fmt: skip
             yield running
     finally:
         devservices.drop_database(DATABASE)
@@ -228,6 +232,35 @@ def test_sigterm_ends_the_web_while_clients_hang_on_to_it(stack):
         client.close()
     assert processes.wait_until(lambda: stack.restarts("web") > before, timeout_seconds=20)
     stack.wait_ready("web")
+
+
+@pytest.mark.stack
+def test_a_real_prometheus_scrapes_the_running_product(stack, tmp_path):
+    """With the example configuration: every metric that an alert names is there, and every rule can be judged."""
+    web = urlsplit(stack.info().web_url).netloc
+    named = {name for rule in prometheus.rules() for name in re.findall(r"kaipiao_\w+", rule["expr"])}
+    with prometheus.server(scrapes=web, token=METRICS_TOKEN, place=tmp_path) as ask:
+
+        def scraped():
+            targets = (ask("targets") or {}).get("activeTargets", [])
+            return targets and targets[0]["health"] != "unknown" and targets
+
+        (target,) = prometheus.within(20, scraped)
+        assert (target["health"], target["lastError"]) == ("up", "")
+        assert target["labels"]["job"] == "kaipiao"
+        # Beat gives its first sign within half a minute of its start.
+        prometheus.within(20, lambda: named <= set(ask("metadata") or {}))
+        assert named - set(ask("metadata")) == set()
+
+        def judged():
+            groups = (ask("rules") or {}).get("groups", [])
+            shown = [rule for group in groups for rule in group["rules"]]
+            return shown and all(rule["health"] != "unknown" for rule in shown) and shown
+
+        shown = prometheus.within(20, judged)
+        assert {rule["name"] for rule in shown} == {rule["alert"] for rule in prometheus.rules()}
+        assert {rule["health"] for rule in shown} == {"ok"}, [rule.get("lastError") for rule in shown]
+        assert [rule["name"] for rule in shown if rule["state"] == "firing"] == []
 
 
 def run_command(state_dir: Path) -> tuple[subprocess.Popen, list[processes.Process]]:
