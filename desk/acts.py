@@ -29,7 +29,10 @@ class CannotBeDone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One run. `answer` is what `look` brought; `actor` is a name for histories, e.g. `staff:mei` or `coordinator`."""
+    """
+    One run. `answer` is what `look` brought; `actor` is a name for histories, e.g. `staff:mei` or `coordinator`.
+    `maker` is who asked for it where `actor` approves; empty in a preview.
+    """
 
     case: Case
     facts: Facts
@@ -38,6 +41,7 @@ class Act:
     actor: str
     reason: str
     now: datetime
+    maker: str = ""
 
     @property
     def payment(self) -> Payment:

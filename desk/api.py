@@ -205,13 +205,14 @@ def answered(step: Callable[[], Any]) -> Any:
         raise Problem(code=code, detail=detail) from error
 
 
-def _sent(request: Request, shape: type[StrictInput]) -> dict[str, Any]:
+def sent_as(request: Request, shape: type[StrictInput]) -> dict[str, Any]:
+    """What was sent, checked."""
     data = shape(data=request.data)
     data.is_valid(raise_exception=True)
     return dict(data.validated_data)
 
 
-def _key(request: Request) -> str:
+def key_of(request: Request) -> str:
     """One key per person and Idempotency-Key, so that repeating a lost answer does it once, for ever."""
     sent = hashlib.sha256(request.headers["Idempotency-Key"].encode()).hexdigest()
     return f"api:{signed_in(request).pk}:{sent}"[:80]
@@ -243,7 +244,7 @@ class PreviewView(StaffView):
         },
     )
     def post(self, request: Request, number: str) -> Response:
-        sent = _sent(request, DeskTrySerializer)
+        sent = sent_as(request, DeskTrySerializer)
         shown: Preview = answered(lambda: resolve.preview(case_number=number, now=timezone.now(), **sent))
         return Response(DeskPreviewSerializer(shown).data)
 
@@ -260,7 +261,7 @@ class ResolveView(StaffView):
     )
     @idempotent
     def post(self, request: Request, number: str) -> Response:
-        sent, key = _sent(request, DeskDoSerializer), _key(request)
+        sent, key = sent_as(request, DeskDoSerializer), key_of(request)
         done: Resolution = answered(
             lambda: resolve.execute(
                 case_number=number, by=person(request), key=key, now=timezone.now(), **sent
@@ -281,7 +282,7 @@ class RequestsView(StaffView):
     )
     @idempotent
     def post(self, request: Request, number: str) -> Response:
-        sent, key = _sent(request, DeskDoSerializer), _key(request)
+        sent, key = sent_as(request, DeskDoSerializer), key_of(request)
         asked: ResolutionRequest = answered(
             lambda: approve.request(
                 case_number=number, by=person(request), key=key, now=timezone.now(), **sent
@@ -299,7 +300,7 @@ class ApproveView(StaffView):
         responses={200: DeskResolutionSerializer, **problem_responses(*BODY, *DECIDING)},
     )
     def post(self, request: Request, request_id: int) -> Response:
-        sent = _sent(request, DeskDecisionSerializer)
+        sent = sent_as(request, DeskDecisionSerializer)
         done: Resolution = answered(
             lambda: approve.approve(request_id=request_id, by=person(request), now=timezone.now(), **sent)
         )
@@ -315,7 +316,7 @@ class RejectView(StaffView):
         responses={200: DeskRequestSerializer, **problem_responses(*BODY, *DECIDING)},
     )
     def post(self, request: Request, request_id: int) -> Response:
-        sent = _sent(request, DeskDecisionSerializer)
+        sent = sent_as(request, DeskDecisionSerializer)
         asked: ResolutionRequest = answered(
             lambda: approve.reject(request_id=request_id, by=person(request), now=timezone.now(), **sent)
         )

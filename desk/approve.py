@@ -21,7 +21,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from accounts.models import User
-from desk import resolve, trail
+from desk import resolve, trail, types
 from desk.acts import CannotBeDone
 from desk.models import (
     CASE_LIFECYCLE,
@@ -90,7 +90,7 @@ def request(
             raise resolve.KeyReused(key)
         return known
     case = Case.objects.get(number=case_number)
-    resolve.may(by, f"resolve_{case.queue}")
+    resolve.may(by, resolve.right_of(case))
     resolve.check_reason(reason)
     shown = resolve.preview(case_number=case_number, resolution=resolution, inputs=inputs, now=now)
     if shown.fingerprint != fingerprint:
@@ -164,11 +164,13 @@ def approve(*, request_id: int, by: Person, reason: str = "", now: datetime) -> 
         with transaction.atomic(durable=True):
             case, asked = _locked(asked)
             inputs = resolve.read_inputs(way, asked.inputs)
-            done = resolve.run(case, way, inputs, answer, actor=by.name, reason=asked.reason, now=now)
+            maker = f"staff:{asked.maker.handle}"
+            done = resolve.run(
+                case, way, inputs, answer, actor=by.name, reason=asked.reason, now=now, maker=maker
+            )
             if done.fingerprint != asked.fingerprint:
                 raise StalePreview(case.number)
             _decide(asked, RequestState.APPROVED, by=by, reason=reason, now=now)
-            maker = f"staff:{asked.maker.handle}"
             return resolve.record(
                 case, way, done, by=by, reason=asked.reason, key=_key(asked), now=now, maker=maker
             )
@@ -273,7 +275,12 @@ def _decide(asked: ResolutionRequest, to: RequestState, *, by: Person, reason: s
 
 
 def _open_again(case: Case, why: str, *, by: Person, now: datetime) -> None:
-    CASE_LIFECYCLE.move(case, to=CaseState.OPEN, at=now, reason=why, actor=by.name)
+    """The case is to be decided anew; a wish of staff is over with its request."""
+    known = types.TYPES.get(case.kind)
+    if known and known.is_wish:
+        CASE_LIFECYCLE.move(case, to=CaseState.GONE, at=now, reason=why, actor=by.name, closed_at=now)
+    else:
+        CASE_LIFECYCLE.move(case, to=CaseState.OPEN, at=now, reason=why, actor=by.name)
 
 
 def _overtaken(request_id: int, *, by: Person, why: str, now: datetime) -> None:

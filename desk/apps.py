@@ -7,4 +7,8 @@ class DeskConfig(AppConfig):
     verbose_name = _("Operations desk")
 
     def ready(self) -> None:
-        from desk import merchants, statement_types  # noqa: F401 - case types register
+        from desk import merchants, statement_types, wishes  # noqa: F401 - case types register
+        from desk.pages import asking
+        from ticketing import second_person
+
+        second_person.asked_through(asking.ask)

@@ -52,7 +52,7 @@ SELECT c.id FROM desk_case c LEFT JOIN found ON found.subject = c.subject
  WHERE c.kind = %(kind)s AND c.closed_at IS NULL AND found.subject IS NULL
  ORDER BY c.id LIMIT {batch}
 """
-# As `_digest` does it, so that an explanation holds for the cause that was explained.
+# As `digest_of` does it, so that an explanation holds for the cause that was explained.
 DIGEST = "encode(sha256(convert_to(found.cause, 'UTF8')), 'hex')"
 REWEIGH = """
 WITH heavy AS (
@@ -163,7 +163,7 @@ def _case(one: CaseType, row: Mapping[str, Any], now: datetime) -> Case:
         due_at=since + one.due,
         weight=weight_of(row["amount_minor"] or 0, since, now),
         suggested=one.suggested,
-        cause=_digest(row["cause"] or ""),
+        cause=digest_of(row["cause"] or ""),
         facts=facts if isinstance(facts, dict) else _read(facts),
     )
 
@@ -172,7 +172,8 @@ def _read(facts: Any) -> dict[str, Any]:
     return dict(json.loads(facts)) if facts else {}
 
 
-def _digest(cause: str) -> str:
+def digest_of(cause: str) -> str:
+    """What a case keeps of its cause."""
     return hashlib.sha256(cause.encode()).hexdigest()
 
 

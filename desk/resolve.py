@@ -22,7 +22,7 @@ from django.db import OperationalError, connection, transaction
 from basis.lifecycle import IllegalMove, StaleState
 from desk import facts, invariants, trail, types, ways
 from desk.acts import ALWAYS, BY_MONEY_AT_RISK, Act, CannotBeDone, Way
-from desk.models import CASE_LIFECYCLE, Case, CaseState, Resolution
+from desk.models import ACTIVE_STATES, CASE_LIFECYCLE, Case, CaseState, Resolution
 from desk.preview import Check, Effects, Preview, digest, effects, of_states
 from desk.trail import Person
 from payments import money, redirect, refunds, settle
@@ -150,7 +150,7 @@ def execute(
     if known is not None:
         return same(known, case_number, resolution)
     case = Case.objects.get(number=case_number)
-    may(by, f"resolve_{case.queue}")
+    may(by, right_of(case))
     check_reason(reason)
     way = way_of(case, resolution)
     given = read_inputs(way, inputs or {})
@@ -237,12 +237,20 @@ def lock_case(number: str) -> Case:
     return Case.objects.select_for_update(of=("self",), no_key=True).get(number=number)
 
 
+def right_of(case: Case) -> str:
+    """What resolving a case of this type needs."""
+    known = types.TYPES.get(case.kind)
+    return (known.right if known else "") or f"desk.resolve_{case.queue}"
+
+
 def may(by: Person, permission: str) -> None:
     """
+    `permission` is one of the desk's own, or another app's with its label.
+
     :raises NotAllowed: see there
     """
-    user = by.user
-    if user is None or not (user.is_active and user.is_staff and user.has_perm(f"desk.{permission}")):
+    user, right = by.user, permission if "." in permission else f"desk.{permission}"
+    if user is None or not (user.is_active and user.is_staff and user.has_perm(right)):
         raise NotAllowed(permission)
 
 
@@ -258,7 +266,15 @@ def same(known: Resolution, case_number: str, resolution: str) -> Resolution:
 
 
 def run(
-    case: Case, way: Way, inputs: Mapping[str, str], answer: Any, *, actor: str, reason: str, now: datetime
+    case: Case,
+    way: Way,
+    inputs: Mapping[str, str],
+    answer: Any,
+    *,
+    actor: str,
+    reason: str,
+    now: datetime,
+    maker: str = "",
 ) -> Preview:
     """
     Do it in the caller's transaction, which holds the case, and say what it did.
@@ -269,7 +285,7 @@ def run(
     before = facts.of(case)
     held = {check.code for check in invariants.checks(before) if check.holds}
     mark = journal.last_line()
-    _translated(way.do, Act(case, before, answer, inputs, actor, reason, now))
+    _translated(way.do, Act(case, before, answer, inputs, actor, reason, now, maker))
     after = facts.of(case)
     did = effects(before, after, journal.booked_since(mark))
     checks = invariants.checks(after, booked=did.lines)
@@ -339,7 +355,7 @@ def record(
     maker: str = "",
 ) -> Resolution:
     """Write down what was done and move the case, in the same transaction."""
-    closed = way.leaves == CaseState.EXPLAINED
+    closed = way.leaves not in ACTIVE_STATES
     CASE_LIFECYCLE.move(
         case,
         to=CaseState(way.leaves),

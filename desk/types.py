@@ -44,6 +44,10 @@ class CaseType:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     # A detector that reads whole tables is not asked in every round of the coordinator.
     looked_every: timedelta = timedelta(0)
+    # What resolving it needs; empty: the right of its queue (`desk.resolve_<queue>`).
+    right: str = ""
+    # Not found but wished for by staff (desk.wanted): the case is over when its request is.
+    is_wish: bool = False
 
     @property
     def suggested(self) -> str:

@@ -42,6 +42,7 @@ __all__ = [
     "reverse_by_hand",
     "take_all_from_wallets",
     "take_from_wallet",
+    "ways_back",
 ]
 
 fold = folding.fold
@@ -212,6 +213,18 @@ def book_refund_done(refund: Refund, *, at: datetime) -> None:
     back = _split_as_taken(payment, refund.amount_minor)
     lines = (Line(source, -refund.amount_minor), *back)
     ledger.post(Entry(key, "refund", payment.purchase_number, lines), at=at)
+
+
+def ways_back(payment: Payment, amount_minor: int) -> list[tuple[str, int]]:
+    """
+    Where so much of a payment would go: its channel, or the wallet's cash and bonus as they were taken, by the kind of
+    account.
+    """
+    if payment.channel != ChannelCode.WALLET:
+        return [(str(payment.channel), amount_minor)]
+    return [
+        (line.account.partition(":")[0], line.amount_minor) for line in _split_as_taken(payment, amount_minor)
+    ]
 
 
 def book_settlement(

@@ -1,12 +1,12 @@
 """
 Refunds for the staff: a rule's ladder until its sale opens; an order's refund, previewed and then confirmed with a
-reason; what was refunded, to look at. Above `REFUND_ALONE_MAX_MINOR` the desk's approval does it with two people.
+reason; what was refunded, to look at. Above `REFUND_ALONE_MAX_MINOR` it is asked for, and another person approves.
 """
 
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.conf import settings
@@ -27,12 +27,17 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from accounts.models import User
 from basis import staff
 from basis.staff import LookOnlyAdmin, LookOnlyInline
-from ticketing import refund_preview, refund_terms, refunding
+from payments.models import ChannelCode
+from risk.gate_web import address_of
+from ticketing import refund_preview, refund_terms, refunding, second_person
 from ticketing.models import Order, RefundedSeat, RefundPolicy, RefundRequest, RefundStep
 from ticketing.refund_models import SeatsAfter
+from ticketing.second_person import Maker, WantedRefund
 from wallet.admin import amount
+from wallet.journal import kind_name
 from wallet.money import Money
 
 REFUND = "ticketing.refund_order"
@@ -44,7 +49,7 @@ WHY = {
     "ticket_void": _("A ticket is void already."),
     "too_much": _("That much is not left of the payment."),
     "stale": _("Something has changed since the preview. Nothing was done; please look again."),
-    "needs_approval": _("Two people are needed for so much: a case at the desk, approved by another person."),
+    "needs_approval": _("Two people are needed for so much: ask for approval, and another person decides."),
     "same_person": _("The one who approves must be another person."),
 }
 
@@ -141,6 +146,11 @@ class RefundForm(forms.Form):
         return int(self.cleaned_data["amount"] * 100)
 
 
+def source_name(code: str) -> str:
+    """Where money goes back to: a channel, or a part of the wallet."""
+    return str(ChannelCode(code).label) if code in ChannelCode.values else kind_name(code)
+
+
 def _place(ticket: Any) -> str:
     row = ticket.seat.row
     return f"{row.section.code}-{row.label}-{ticket.seat.label}"
@@ -189,6 +199,8 @@ class RefundRequestAdmin(LookOnlyAdmin):
         if request.method == "POST" and form.is_valid():
             if "confirm" in request.POST:
                 return self._confirm(request, order, form)
+            if "ask" in request.POST:
+                return self._ask(request, order, form)
             seen = self._seen(request, order, form)
         return self._page(request, order, form, seen)
 
@@ -231,6 +243,28 @@ class RefundRequestAdmin(LookOnlyAdmin):
         self.message_user(request, f"{_('refund')}: {made.refund_number}", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:ticketing_refundrequest_change", args=[made.pk]))
 
+    def _ask(self, request: HttpRequest, order: Order, form: RefundForm) -> HttpResponse:
+        """Above the limit of one person: nothing moves, another one is asked."""
+        said = form.cleaned_data
+        wanted = WantedRefund(
+            order.number,
+            said["tickets"],
+            form.amount_minor,
+            fingerprint=said["fingerprint"] or "none",
+            seats_after=said["seats_after"],
+        )
+        user = cast(User, request.user)
+        maker = Maker(user, said["reason"], f"refund:{said['key']}", address_of(request) or None)
+        try:
+            followed_at = second_person.ask(wanted, maker=maker, now=timezone.now())  # noqa: TID251 - a page
+        except second_person.CannotAsk as error:
+            form.add_error(None, str(error))
+            return self._page(request, order, form, None)
+        self.message_user(
+            request, str(_("Asked for. Another person decides; nothing has moved yet.")), messages.SUCCESS
+        )
+        return HttpResponseRedirect(followed_at)
+
     def _page(
         self,
         request: HttpRequest,
@@ -257,5 +291,10 @@ class RefundRequestAdmin(LookOnlyAdmin):
             }
             if seen
             else {},
+            "sources": [
+                (source_name(one.code), amount(one.amount_minor, order.currency)) for one in seen.sources
+            ]
+            if seen
+            else [],
         }
         return TemplateResponse(request, "admin/ticketing/refund.html", context)

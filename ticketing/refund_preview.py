@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from payments import refunds
+from payments import money, refunds
 from payments.models import Payment
 from ticketing import refunding
 from ticketing.models import Order
@@ -15,11 +15,19 @@ from ticketing.refunding import Line, NotRefundable, Quote
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Money that goes back the way it came: `code` is a channel's, or the kind of the wallet's account."""
+
+    code: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """
-    `lines` are the tickets that become void with their shares; `left_minor` is what could still be refunded after it;
-    `needs_approval` that a second person must agree. `refusal` is a reason of NotRefundable; empty if it can be done.
-    Done with `fingerprint`, it is refused if anything has changed since.
+    `sources` say where the money goes. `lines` are the tickets that become void with their shares; `left_minor` is
+    what could still be refunded after it; `needs_approval` that a second person must agree. `refusal` is a reason of
+    NotRefundable; empty if it can be done. Done with `fingerprint`, it is refused if anything has changed since.
     """
 
     order: Order
@@ -32,6 +40,7 @@ class Preview:
     needs_approval: bool
     fingerprint: str
     refusal: str = ""
+    sources: tuple[Source, ...] = ()
 
 
 def payment_of(order: Order) -> Payment:
@@ -84,4 +93,5 @@ def preview(
         needs,
         refunding.fingerprint_of(order, payment),
         refusal,
+        () if refusal else tuple(Source(*one) for one in money.ways_back(payment, amount_minor)),
     )

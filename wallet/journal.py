@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db import connection
 from django.db.models import Max, Q, QuerySet
 
-from wallet.models import Account, Hold, Posting
+from wallet.models import Account, AccountKind, Hold, Posting
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,11 @@ def set_aside_for(references: Iterable[str], *, keys: Iterable[str] = ()) -> lis
         )
         for hold in found.select_related("account").order_by("pk")
     ]
+
+
+def kind_name(kind: str) -> str:
+    """A kind of account in the reader's words."""
+    return str(AccountKind(kind).label) if kind in AccountKind.values else kind
 
 
 def account_exists(code: str) -> bool:
