@@ -45,6 +45,7 @@ REASONS = {
     "limit_reached": "limit_reached",
     "not_open": "not_on_sale",
     "closed": "not_on_sale",
+    "stopped": "sale_stopped",
     "bad_quantity": "bad_quantity",
     "pass_used": "pass_used",
     "key_reused": "idempotency_key_reused",
@@ -160,7 +161,7 @@ class RushOrdersView(APIView):
         except submission.Refused as refusal:
             if refusal.reason == "cold":
                 _check_on_sale(wanted["show"])
-            if switches.stopped(switches.SALE, wanted["show"]):
+            if refusal.reason == "stopped" or switches.stopped(switches.SALE, wanted["show"]):
                 raise api_orders.sale_stopped() from refusal
             raise _problem(refusal) from refusal
         except fast.FastStoreAway as away:

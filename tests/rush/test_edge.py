@@ -10,7 +10,8 @@ import pytest
 from django.utils import timezone
 
 from operations import edge as edges
-from risk import signing
+from risk import refusals, signing, switches
+from ticketing import api_orders
 from ticketing.models import Order, Ticket
 from ticketing.rush import receipts
 
@@ -145,3 +146,51 @@ def test_a_message_of_the_edge_is_read_like_one_of_django(today, crowd, ask):
     order = Order.objects.get(number=told["order"])
     assert (order.client_key, order.accept_equal_seats, order.quantity) == ("k~1{}:!", True, 2)
     assert set(Seat.objects.filter(order=order).values_list("pk", flat=True)) == set(seats)
+
+
+# -- what the edge refuses, and who hears of it ------------------------------------------------------------------------
+def refused(tier="UPPER", seconds=5.0):
+    """What was counted of a tier, once the edge's timer has carried something new; and of the show."""
+    known = refusals.told("small", hours=0, now=timezone.now())
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        told = refusals.told("small", hours=0, now=timezone.now())
+        if told != known:
+            break
+        time.sleep(0.05)
+    return dict(refusals.told_by_tier("small", hours=0, now=timezone.now()).get(tier, {})), dict(told)
+
+
+def test_a_stopped_sale_is_called_stopped(today, crowd, ask):
+    (lin,) = crowd(1)
+    given = {"Idempotency_Key": "k1", "Admission_Pass": pass_for(lin)}
+    stop(True, today)
+    status, told, headers = ask("POST", ORDERS, BODY, **given)
+    assert (status, told["code"], told["retryable"]) == (503, "sale_stopped", True)
+    assert int(headers["Retry-After"]) == api_orders.STOPPED_RETRY_S
+    assert refused() == ({"sale_stopped": 1}, {"sale_stopped": 1})
+    stop(False, today)
+    assert ask("POST", ORDERS, BODY, **given)[0] == 202  # the same key and pass: nothing was used up
+
+
+def stop(is_stopped, rush):
+    throw = switches.stop if is_stopped else switches.resume
+    throw(kind="sale", target="small", actor="ops", reason="a test", now=timezone.now())
+    rush.turn()
+
+
+def test_refusals_of_the_edge_are_counted_by_tier_and_reason(today, crowd, ask):
+    lin, wei = crowd(2)
+    assert ask("POST", ORDERS, BODY, Idempotency_Key="a", Admission_Pass=pass_for(lin))[0] == 202
+    for key in "bcd":
+        assert ask("POST", ORDERS, BODY, Idempotency_Key=key, Admission_Pass=pass_for(lin))[0] == 409
+    ask("POST", ORDERS, BODY, Idempotency_Key="e", Admission_Pass="v1.forged.x")
+    many = {**BODY, "quantity": 99}
+    ask("POST", ORDERS, many, Idempotency_Key="f", Admission_Pass=pass_for(wei))
+    counted = {"pass_used": 3, "pass_needed": 1, "bad_quantity": 1}
+    assert refused() == (counted, counted)
+    ask("POST", ORDERS, {**BODY, "show": "made-up"}, Idempotency_Key="g", Admission_Pass="v1.forged.x")
+    assert ask("GET", "/api/v1/wallet")[0] == 503
+    time.sleep(1.5)
+    assert not refusals.told("made-up", hours=0, now=timezone.now())
+    assert refusals.told_at_edge(hours=0, now=timezone.now())["unavailable"] == 1

@@ -1,7 +1,7 @@
 -- Write a tier's sale from what Postgres says; what is queued is counted in the stream itself.
 --
 -- KEYS  1 the sale (hash)  2 the tier's submissions (stream)  3 the tier's fence
--- ARGV  1 fence  2 free seats  3 seats a buyer may have  4 seats an order may have  5 opens at, ms  6 closes at, ms
+-- ARGV  1 fence  2 free seats  3 seats a buyer may have  4 seats an order may have  5 opens at, ms  6 closes at, ms; 0: stopped
 --       7 lease of the sale, ms: without a living drainer nothing is accepted
 --
 -- Answers 1; 0 when a later drainer has the tier.

@@ -6,7 +6,7 @@
 --       6 accept equal seats (1 or 0)  7 now, ms  8 the pass ends at, ms; 0: submitted without a pass
 --
 -- Answers {verdict, value, wait}: accepted|again <order number> <how long an answer took lately, ms>; not_open <opens at, ms>; limit_reached <left>;
--- sold_out <left>; key_reused, bad_quantity, closed, pass_used, cold: ''.
+-- sold_out <left>; key_reused, bad_quantity, closed, stopped (by staff), pass_used, cold: ''.
 local MEMORY_MS = 3600000     -- how long results and client keys are known here; Postgres knows them for good
 local COUNT_MEMORY_MS = 120000 -- a lost decrement refuses a buyer no longer than this; Postgres decides the limit
 local number, buyer, key, quantity, seats = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
@@ -26,7 +26,7 @@ if not sale[1] then return {'cold', ''} end
 local left = tonumber(sale[1]) - tonumber(sale[2] or 0)
 local limit = tonumber(sale[3])
 if now < tonumber(sale[5]) then return {'not_open', sale[5]} end
-if now >= tonumber(sale[6]) then return {'closed', ''} end
+if now >= tonumber(sale[6]) then return {sale[6] == '0' and 'stopped' or 'closed', ''} end
 if quantity < 1 or quantity > tonumber(sale[4]) then return {'bad_quantity', ''} end
 local taken = tonumber(redis.call('GET', KEYS[4]) or 0)
 if taken + quantity > limit then return {'limit_reached', tostring(math.max(0, limit - taken))} end

@@ -99,7 +99,8 @@ def _order(request: HttpRequest, found: Event, show: Show, shows: list[Show]) ->
     except refusals.ORDER_REFUSALS as error:
         if isinstance(error, orders.KeyReused):
             choice.client_key = new_key()
-        return _page(request, found, show, shows, choice=choice, refusal=refusals.counted(error, show.code))
+        refusal = refusals.counted(error, show.code, tier=choice.tier)
+        return _page(request, found, show, shows, choice=choice, refusal=refusal)
 
 
 def read_choice(data: Any) -> Choice:

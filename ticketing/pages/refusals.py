@@ -44,10 +44,10 @@ class Refusal:
     status: int = 409
 
 
-def counted(error: Exception, show: str) -> Refusal:
+def counted(error: Exception, show: str, *, tier: str = "") -> Refusal:
     """The same, told to those who watch the sale."""
     refusal = of_order(error)
-    refusals.count(show, {refusal.code: 1}, now=timezone.now())
+    refusals.count(show, {refusal.code: 1}, tier=tier, now=timezone.now())
     return refusal
 
 

@@ -136,7 +136,7 @@ def error_of(reason: str, *, show: Show, buyer_id: int, now: datetime) -> Except
             return orders.KeyReused(reason)
         case "pass_used":
             return admission.PassUsed(reason)
-        case "sale_stopped":  # it was then, and goes on by now
+        case "sale_stopped" | "stopped":  # it was then, and goes on by now
             return phases.SaleStopped(show.code)
     return Lost(reason)
 

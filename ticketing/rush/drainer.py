@@ -182,7 +182,7 @@ class Drainer:
         )
         results.publish(lane.tier_id, keys.orders(lane.tier_id), published, fence=lane.fence)
         if refused:
-            refusals.count(lane.tier.show.code, _reasons(answers), now=now)
+            refusals.count(lane.tier.show.code, _reasons(answers), tier=lane.tier.code, now=now)
         self.tally.submissions += len(batch)
         self.tally.held += len(held)
         self.tally.batches += 1

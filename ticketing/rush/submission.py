@@ -25,8 +25,8 @@ UNKNOWN = {"state": "unknown"}
 
 class Refused(Exception):
     """
-    The submission was not taken in. `reason`: `sold_out`, `limit_reached`, `not_open`, `closed`, `bad_quantity`,
-    `pass_used`, `key_reused`, or `cold` (no drainer has the tier: come back in a second).
+    The submission was not taken in. `reason`: `sold_out`, `limit_reached`, `not_open`, `closed`, `stopped` (by staff),
+    `bad_quantity`, `pass_used`, `key_reused`, or `cold` (no drainer has the tier: come back in a second).
     `detail` is a number or empty.
     """
 

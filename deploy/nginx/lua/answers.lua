@@ -1,5 +1,6 @@
 -- What the edge itself says when it refuses: problem+json below /api/, a page that comes back by itself elsewhere.
 local config = require "kaipiao.config"
+local refused = require "refused"
 
 local M = {}
 
@@ -30,8 +31,14 @@ local function page(name, language)
   return pages[path]
 end
 
--- Tells to come back in some seconds, not all in the same one.
-function M.wait(status, name, retry_after)
+function M.too_large()
+  refused.count("", "", "too_large")
+  return M.problem(413, "too_large", "The request is too large")
+end
+
+-- Tells to come back in some seconds, not all in the same one. `show` and `tier`: what it was about, if that is known.
+function M.wait(status, name, retry_after, show, tier)
+  refused.count(show or "", tier or "", status == 429 and "too_many_requests" or name)
   retry_after = retry_after or math.random(3, 8)
   ngx.header["Retry-After"] = retry_after
   if is_api() then

@@ -2,6 +2,7 @@
 local found, json = pcall(require, "cjson.safe")
 local signing = require "signing"
 local answers = require "answers"
+local refused = require "refused"
 local fast = require "fast"
 local rush = require "rush"
 local tiers = require "tiers"
@@ -16,10 +17,18 @@ local REFUSALS = {
   limit_reached = { 409, "limit_reached", "You have as many seats as one buyer may" },
   not_open = { 409, "not_on_sale", "The show is not on sale now" },
   closed = { 409, "not_on_sale", "The show is not on sale now" },
+  stopped = { 503, "sale_stopped", "The sale is stopped for now" },
   bad_quantity = { 400, "bad_quantity", "An order cannot have this many seats" },
   pass_used = { 409, "pass_used", "The admission pass was used or has ended" },
   key_reused = { 422, "idempotency_key_reused", "The Idempotency-Key belongs to another request" },
 }
+
+local STOPPED_RETRY_S = 30 -- ticketing/api_orders.py
+
+local function pass_needed(show, tier)
+  if tier then refused.count(show, tier, "pass_needed") end
+  return answers.problem(403, "pass_needed", "Wait for your turn: this needs an admission pass")
+end
 
 local ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 local function digits(value, length)
@@ -70,11 +79,12 @@ function M.serve()
   local key = ngx.var.http_idempotency_key
   if not pass or not key or #key > 255 or string.find(key, "[^!-~]") then return ngx.exec("@django") end
   local admitted = signing.read("admission-pass", pass, 5)
-  if not admitted then return answers.problem(403, "pass_needed", "Wait for your turn: this needs an admission pass") end
   local asked, quantity, seats = wanted(ngx.req.get_body_data())
+  -- Counted for shows that are on sale: whoever has no pass could make up a million names.
+  if not admitted then return pass_needed(asked and asked.show, asked and tiers.known(asked.show, asked.tier) and asked.tier) end
   if not asked then return ngx.exec("@django") end
   local show, buyer, until_s, nonce = admitted[1], admitted[2], admitted[4], admitted[5]
-  if show ~= asked.show then return answers.problem(403, "pass_needed", "Wait for your turn: this needs an admission pass") end
+  if show ~= asked.show then return pass_needed(show, "") end
   local tier = tiers.id(show, asked.tier)
   if not tier then return ngx.exec("@django") end
 
@@ -89,7 +99,7 @@ function M.serve()
   })
   if not told then
     ngx.log(ngx.WARN, "submissions are closed while the fast store is away: ", why)
-    return answers.wait(503, "unavailable", 1)
+    return answers.wait(503, "unavailable", 1, show, asked.tier)
   end
   local verdict = told[1]
   if verdict == "accepted" or verdict == "again" then
@@ -99,8 +109,10 @@ function M.serve()
       receipt, told[2], rush.poll_after_ms(tonumber(told[3]))))
   end
   local refusal = REFUSALS[verdict]
-  if not refusal then return answers.wait(503, "unavailable", 1) end
+  if not refusal then return answers.wait(503, "unavailable", 1, show, asked.tier) end
   if verdict == "not_open" then ngx.header["Retry-After"] = 1 end
+  if verdict == "stopped" then ngx.header["Retry-After"] = STOPPED_RETRY_S end
+  refused.count(show, asked.tier, refusal[2])
   return answers.problem(unpack(refusal))
 end
 

@@ -22,4 +22,10 @@ function M.id(show, code)
   return entry.ids[code]
 end
 
+-- Whether this worker has seen the tier on sale; never asks the store.
+function M.known(show, code)
+  local entry = known[show]
+  return entry and entry.ids[code] and true
+end
+
 return M
