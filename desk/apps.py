@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -12,3 +13,5 @@ class DeskConfig(AppConfig):
         from ticketing import second_person
 
         second_person.asked_through(asking.ask)
+
+        post_migrate.connect(roles.after_migrate, dispatch_uid="desk.roles")

@@ -2,26 +2,29 @@
 The inbox: the cases that wait for somebody, by what the staff look for, the most urgent first.
 
 A page costs the same with a thousand cases as with a hundred thousand: every order that it offers by default is an
-index of the cases that are open, and the sums over all of them are taken by a job (desk.tasks.sum_inbox), not by pages.
+index of the cases that are open. The sums over all of them are taken by a job (desk.tasks.sum_inbox) and kept in one
+row; a page reads it. What a person does at the desk is added to it at once (`counted_again`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.cache import cache
+from django.db import transaction
 from django.db.models import Count, Min, Q, QuerySet, Sum
 
-from desk.models import ACTIVE_STATES, INBOX_STATES, Case, CaseState
+from desk.models import ACTIVE_STATES, INBOX_STATES, Case, CaseState, InboxSums
 
 PAGE = 50
-SUMMED_FOR_S = 60
-"""So old the sums may be before a page takes them itself; the job takes them six times as often."""
-SUMMARY_KEY = "desk:inbox:summary"
+SUMS = 1
+"""The key of the row of sums."""
+SUMS_ARE_OLD = timedelta(minutes=2)
+"""A dozen rounds of the job were missed: a page says as of when its sums are."""
 
 MINE, NOBODYS = "me", "none"
 WAITING, APPROVAL, WATCHED, CLOSED = "", "approval", "acted", "closed"
@@ -76,7 +79,10 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Sums over all cases that wait. `at_risk` is by currency; the counts are by what they are named after."""
+    """
+    Sums over all cases that wait, as they were at `taken_at`. `at_risk` is by currency; the counts are by what they are
+    named after.
+    """
 
     count: int = 0
     late: int = 0
@@ -86,6 +92,34 @@ class Summary:
     kinds: Mapping[str, int] = field(default_factory=dict)
     queues: Mapping[str, int] = field(default_factory=dict)
     channels: Mapping[str, int] = field(default_factory=dict)
+    taken_at: datetime | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        kept = asdict(self) | {"oldest": self.oldest.isoformat() if self.oldest else None}
+        del kept["taken_at"]
+        return kept
+
+    @classmethod
+    def read(cls, row: InboxSums) -> Summary:
+        oldest = row.sums.get("oldest")
+        known = row.sums | {"oldest": datetime.fromisoformat(oldest) if oldest else None}
+        return cls(**known, taken_at=row.taken_at)
+
+    def changed(self, before: Summary, after: Summary) -> Summary:
+        """These sums, after some cases that were `before` are `after`. The oldest is known anew at the next round."""
+        changes: dict[str, Any] = {
+            name: getattr(self, name) + getattr(after, name) - getattr(before, name) for name in COUNTED
+        }
+        for name in COUNTED_BY:
+            sums = Counter(getattr(self, name))
+            sums.update(getattr(after, name))
+            sums.subtract(getattr(before, name))
+            changes[name] = {what: number for what, number in sums.items() if number}
+        return replace(self, **changes)
+
+
+COUNTED = ("count", "late", "unowned")
+COUNTED_BY = ("at_risk", "kinds", "queues", "channels")
 
 
 def matching(filters: Filters, *, viewer_id: int, now: datetime) -> QuerySet[Case]:
@@ -115,6 +149,32 @@ def _named(text: str) -> Q:
     )
 
 
+def after(case: Case, order: str) -> Q:
+    """The cases that stand after this one in an order, as a range of its index from here on."""
+    return _beyond(case, ORDERS[order])
+
+
+def before(case: Case, order: str) -> Q:
+    """The cases that stand before this one."""
+    return _beyond(case, backwards(order))
+
+
+def backwards(order: str) -> tuple[str, ...]:
+    return tuple(name[1:] if name.startswith("-") else f"-{name}" for name in ORDERS[order])
+
+
+def _beyond(case: Case, names: tuple[str, ...]) -> Q:
+    """Beyond this case by the first name, or level with it and beyond by the rest."""
+    first, *rest = names
+    name = first.removeprefix("-")
+    value, than = getattr(case, name), "lt" if first.startswith("-") else "gt"
+    if not rest:
+        return Q(**{f"{name}__{than}": value})
+    # The first name alone bounds the index's scan, wherever in a long inbox the case stands.
+    level = Q(**{name: value}) & _beyond(case, tuple(rest))
+    return Q(**{f"{name}__{than}e": value}) & (Q(**{f"{name}__{than}": value}) | level)
+
+
 def page_of(found: QuerySet[Case], *, page: int) -> tuple[list[Case], bool]:
     """One page of cases, counted from 1, and whether there are more: nothing is counted to the end."""
     start = (page - 1) * PAGE
@@ -123,27 +183,39 @@ def page_of(found: QuerySet[Case], *, page: int) -> tuple[list[Case], bool]:
 
 
 def summary(*, now: datetime) -> Summary:
-    """The sums, at most `SUMMED_FOR_S` old."""
-    known = cache.get(SUMMARY_KEY)
-    return refresh_summary(now=now) if known is None else known
+    """The sums as they were last taken; a page takes them itself only where nobody ever did."""
+    kept = InboxSums.objects.filter(pk=SUMS).first()
+    return refresh_summary(now=now) if kept is None else Summary.read(kept)
 
 
 def refresh_summary(*, now: datetime) -> Summary:
     """Take the sums, and keep them for the pages."""
-    sums = take_summary(now=now)
-    cache.set(SUMMARY_KEY, sums, SUMMED_FOR_S)
+    sums = replace(take_summary(now=now), taken_at=now)
+    InboxSums.objects.update_or_create(pk=SUMS, defaults={"sums": sums.as_json(), "taken_at": now})
     return sums
 
 
-def forget_summary() -> None:
-    """Whoever has just moved a case wants to see it in the sums."""
-    cache.delete(SUMMARY_KEY)
+@contextmanager
+def counted_again(case_ids: Iterable[int], *, now: datetime) -> Iterator[None]:
+    """Whoever moves cases wants to see it in the sums: what is done within changes them by these cases alone."""
+    only = list(case_ids)
+    before = take_summary(now=now, only=only)
+    yield
+    after = take_summary(now=now, only=only)
+    if before == after:
+        return
+    with transaction.atomic():
+        kept = InboxSums.objects.select_for_update(no_key=True).filter(pk=SUMS).first()
+        if kept is not None:
+            sums = Summary.read(kept).changed(before, after)
+            InboxSums.objects.filter(pk=SUMS).update(sums=sums.as_json())
 
 
-def take_summary(*, now: datetime) -> Summary:
-    """The sums as they are, in one query."""
+def take_summary(*, now: datetime, only: Iterable[int] | None = None) -> Summary:
+    """The sums as they are, of all cases or `only` these, in one query."""
+    waiting = Case.objects.filter(state__in=INBOX_STATES)
     groups = (
-        Case.objects.filter(state__in=INBOX_STATES)
+        (waiting if only is None else waiting.filter(pk__in=only))
         .order_by()
         .values("kind", "queue", "channel", "currency")
         .annotate(

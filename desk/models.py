@@ -110,7 +110,17 @@ class Case(models.Model):
                 name="desk_case_inbox_channel",
                 condition=Q(state__in=INBOX_STATES),
             ),
-            models.Index(fields=["due_at"], name="desk_case_due", condition=Q(state__in=INBOX_STATES)),
+            models.Index(
+                fields=["due_at", "id"], name="desk_case_inbox_due", condition=Q(state__in=INBOX_STATES)
+            ),
+            models.Index(
+                fields=["since", "id"], name="desk_case_inbox_since", condition=Q(state__in=INBOX_STATES)
+            ),
+            models.Index(
+                fields=["-amount_minor", "id"],
+                name="desk_case_inbox_money",
+                condition=Q(state__in=INBOX_STATES),
+            ),
             models.Index(fields=["kind", "subject"], name="desk_case_subject"),
             models.Index(
                 fields=["purchase_number"], name="desk_case_purchase", condition=~Q(purchase_number="")
@@ -317,3 +327,31 @@ class SavedView(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class InboxSums(models.Model):
+    """The sums above the inbox as they were last taken (desk.inbox.Summary). One row, so that no page takes them."""
+
+    sums = models.JSONField()
+    taken_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.CheckConstraint(name="desk_inboxsums_one_row", condition=Q(pk=1))]
+
+    def __str__(self) -> str:
+        return f"{self.taken_at:%H:%M:%S}"
+
+
+class GivenRight(models.Model):
+    """A right (`app.codename`) that a role was given (desk.roles): what staff take away afterwards stays away."""
+
+    role = models.CharField(max_length=32)
+    right = models.CharField(max_length=160)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(name="desk_givenright_once", fields=["role", "right"])]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.right}"

@@ -1,12 +1,6 @@
-"""The desk's five groups (desk.roles)."""
+"""Made the desk's five groups once; desk.roles makes them after every migration now."""
 
 from django.db import migrations
-
-
-def make(apps, schema_editor):
-    from desk import roles
-
-    roles.make_groups()
 
 
 class Migration(migrations.Migration):
@@ -15,4 +9,4 @@ class Migration(migrations.Migration):
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
     ]
-    operations = [migrations.RunPython(make, migrations.RunPython.noop)]
+    operations = []

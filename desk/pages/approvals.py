@@ -3,53 +3,97 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from desk import approve, inbox, ways
+from desk import approve, inbox, types, ways
 from desk.models import RequestState, ResolutionRequest
 from desk.pages import acting, effects, kinds, people, words
+from desk.pages import inbox as inbox_page
 
-LISTED = 100
-WAITING, MINE, DECIDED = "", "mine", "decided"
+PAGE = 50
+LAST_PAGE = 1_000
+WAITING, OTHERS, MINE, DECIDED = "", "others", "mine", "decided"
+TABS = {
+    WAITING: gettext_lazy("Waiting"),
+    OTHERS: gettext_lazy("Asked by others"),
+    MINE: gettext_lazy("Asked by me"),
+    DECIDED: gettext_lazy("Decided"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which requests somebody looks for: whose and in which state, about which type of case; the page from 1 on."""
+
+    show: str = WAITING
+    kind: str = ""
+    page: int = 1
+
+    @classmethod
+    def read(cls, sent: Mapping[str, str]) -> Filters:
+        show, kind = sent.get("show", ""), sent.get("kind", "")
+        page = inbox_page.page_number(sent)
+        return cls(
+            show if show in TABS else WAITING, kind if kind in types.TYPES else "", min(page, LAST_PAGE)
+        )
+
+    def address(self, **changed: Any) -> str:
+        known = asdict(replace(self, **changed))
+        query = {name: value for name, value in known.items() if value and (name, value) != ("page", 1)}
+        address = reverse("admin:desk_approvals")
+        return f"{address}?{urlencode(query)}" if query else address
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """The requests, those that wait first asked for on top."""
-    show = request.GET.get("show", "")
-    found = _found(show, people.me(request))
-    address = reverse("admin:desk_approvals")
-    tabs = ((_("Waiting"), WAITING), (_("Asked by me"), MINE), (_("Decided"), DECIDED))
+    """The requests: those that wait first asked for on top, those that are decided newest on top."""
+    filters = Filters.read(request.GET.dict())
+    start = (filters.page - 1) * PAGE
+    found = list(_found(filters, people.me(request))[start : start + PAGE + 1])
+    if start and not found:
+        return HttpResponseRedirect(filters.address(page=1))
     context = {
         **admin.site.each_context(request),
         "title": _("Approvals"),
+        "filters": filters,
         "tabs": [
             {
                 "title": title,
-                "address": f"{address}?show={code}" if code else address,
-                "is_current": show == code,
+                "address": filters.address(show=code, page=1),
+                "is_current": filters.show == code,
             }
-            for title, code in tabs
+            for code, title in TABS.items()
         ],
-        "requests": [_row(one) for one in found[:LISTED]],
+        "kinds": sorted(((code, kinds.title(code)) for code in types.TYPES), key=lambda one: one[1]),
+        "requests": [_row(one) for one in found[:PAGE]],
+        "all_types": filters.address(kind="", page=1),
+        "previous": filters.address(page=filters.page - 1) if start else "",
+        "following": filters.address(page=filters.page + 1) if len(found) > PAGE else "",
+        "from": start + 1,
+        "to": start + len(found[:PAGE]),
     }
     return TemplateResponse(request, "admin/desk/approvals.html", context)
 
 
-def _found(show: str, me: int) -> Any:
-    if show == MINE:
-        mine = ResolutionRequest.objects.filter(maker_id=me)
-        return mine.select_related("case", "maker").order_by("-pk")
-    if show == DECIDED:
-        decided = ResolutionRequest.objects.exclude(state=RequestState.WAITING)
-        return decided.select_related("case", "maker").order_by("-pk")
-    return approve.waiting()
+def _found(filters: Filters, me: int) -> QuerySet[ResolutionRequest]:
+    found = approve.waiting()
+    if filters.show == OTHERS:
+        found = found.exclude(maker_id=me)
+    elif filters.show != WAITING:
+        everything = ResolutionRequest.objects.select_related("case", "maker", "checker").order_by("-pk")
+        mine = filters.show == MINE
+        found = everything.filter(maker_id=me) if mine else everything.exclude(state=RequestState.WAITING)
+    return found.filter(case__kind=filters.kind) if filters.kind else found
 
 
 def _row(one: ResolutionRequest) -> Mapping[str, Any]:
@@ -59,6 +103,7 @@ def _row(one: ResolutionRequest) -> Mapping[str, Any]:
         "kind": kinds.title(one.case.kind),
         "money": words.amount(one.amount_minor, one.currency),
         "maker": people.named(one.maker),
+        "checker": people.named(one.checker) if one.checker_id else "",
         "colour": words.COLOURS.get(one.state, ""),
     }
 
@@ -113,7 +158,8 @@ def _decide(request: HttpRequest, pk: int) -> HttpResponse:
         ),
     }
     deed, done = deeds.get(request.POST.get("decision", ""), (None, ""))
-    if deed is not None and acting.told(request, deed):
-        messages.success(request, done)
-    inbox.forget_summary()
+    case_ids = ResolutionRequest.objects.filter(pk=pk).values_list("case_id", flat=True)
+    with inbox.counted_again(case_ids, now=now):
+        if deed is not None and acting.told(request, deed):
+            messages.success(request, done)
     return HttpResponseRedirect(reverse("admin:desk_approval", args=[pk]))

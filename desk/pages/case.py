@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -26,7 +25,7 @@ from desk.facts import Facts
 from desk.inbox import Filters
 from desk.models import Case, CaseState, RequestState, Resolution, ResolutionRequest
 from desk.pages import acting, books, effects, evidence, kinds, people, story, words
-from desk.pages.inbox import row
+from desk.pages.inbox import inbox_address, page_number, row
 from payments.models import ChannelCode
 from payments.reconcile_models import Klass
 
@@ -110,25 +109,20 @@ def _at_a_channel(case: Case, facts: Facts) -> bool:
 
 
 def _neighbours(request: HttpRequest, case: Case) -> dict[str, Any]:
-    """The way back to the inbox as it was, and the cases before and after in its usual order."""
+    """The way back to the inbox as it was, and the cases before and after in its order."""
     sent = request.GET.get("from", "")[:500]
-    filters = Filters.read(dict(parse_qsl(sent)))
-    address = reverse("admin:desk_case_changelist")
+    told = dict(parse_qsl(sent))
+    filters = Filters.read(told)
     around: dict[str, Any] = {
         "from": sent,
-        "inbox_address": f"{address}?{urlencode(filters.query())}" if filters.query() else address,
+        "inbox_address": inbox_address(filters, page=page_number(told)),
         "page_address": reverse("admin:desk_case_change", args=[case.pk])
         + (f"?{urlencode({'from': sent})}" if sent else ""),
     }
-    if filters.order == inbox.URGENT:
-        found = inbox.matching(filters, viewer_id=people.me(request), now=timezone.now())
-        # The range on the weight alone starts the index's scan at this case, wherever in a long inbox it stands.
-        after = Q(weight__lt=case.weight) | Q(weight=case.weight, pk__gt=case.pk)
-        before = Q(weight__gt=case.weight) | Q(weight=case.weight, pk__lt=case.pk)
-        following = found.filter(after, weight__lte=case.weight)
-        preceding = found.filter(before, weight__gte=case.weight).order_by("weight", "-id")
-        around["following"] = _address_of(following.first(), sent)
-        around["preceding"] = _address_of(preceding.first(), sent)
+    found = inbox.matching(filters, viewer_id=people.me(request), now=timezone.now())
+    preceding = found.filter(inbox.before(case, filters.order)).order_by(*inbox.backwards(filters.order))
+    around["following"] = _address_of(found.filter(inbox.after(case, filters.order)).first(), sent)
+    around["preceding"] = _address_of(preceding.first(), sent)
     return around
 
 
@@ -205,8 +199,8 @@ def resolve(request: HttpRequest, pk: int) -> HttpResponse:
     case = get_object_or_404(Case, pk=pk)
     if not request.user.has_perm(f"desk.resolve_{case.queue}"):
         raise PermissionDenied
-    acting.confirm(request, case)
-    inbox.forget_summary()
+    with inbox.counted_again([case.pk], now=timezone.now()):
+        acting.confirm(request, case)
     return HttpResponseRedirect(_back(request, case))
 
 
@@ -222,7 +216,8 @@ def ask(request: HttpRequest, pk: int) -> HttpResponse:
 def take(request: HttpRequest, pk: int) -> HttpResponse:
     _may_assign(request)
     case = get_object_or_404(Case, pk=pk)
-    acting.assign(request, [case.pk], owner=people.chosen(request, "me"))
+    with inbox.counted_again([case.pk], now=timezone.now()):
+        acting.assign(request, [case.pk], owner=people.chosen(request, "me"))
     messages.success(request, _("The case is yours."))
     return HttpResponseRedirect(_back(request, case))
 
@@ -235,7 +230,8 @@ def note(request: HttpRequest, pk: int) -> HttpResponse:
     text = request.POST.get("note", "").strip()[:500]
     owner = people.chosen(request, request.POST.get("to", ""))
     if owner is not None:
-        acting.assign(request, [case.pk], owner=owner, reason=text)
+        with inbox.counted_again([case.pk], now=timezone.now()):
+            acting.assign(request, [case.pk], owner=owner, reason=text)
     elif text:
         acting.note(request, case, text)
     return HttpResponseRedirect(_back(request, case))

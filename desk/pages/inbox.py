@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -68,9 +69,11 @@ def page(request: HttpRequest) -> HttpResponse:
     """The inbox, at most 12 queries however many cases wait."""
     now = timezone.now()
     filters = Filters.read(request.GET.dict())
-    number = _page_number(request)
+    number = page_number(request.GET.dict())
     found = inbox.matching(filters, viewer_id=people.me(request), now=now)
     cases, has_more = inbox.page_of(found, page=number)
+    if number > 1 and not cases:  # what stood there is done
+        return HttpResponseRedirect(inbox_address(filters))
     sums, colleagues = inbox.summary(now=now), people.staff()
     context = {
         **admin.site.each_context(request),
@@ -79,15 +82,16 @@ def page(request: HttpRequest) -> HttpResponse:
         "filters": filters,
         "sums": sums,
         "tiles": _tiles(sums, now=now),
+        "as_of": sums.taken_at if sums.taken_at and now - sums.taken_at > inbox.SUMS_ARE_OLD else None,
         "tabs": _tabs(request, filters, sums),
         "choices": _choices(filters, sums, colleagues, me=people.me(request)),
         "orders": ORDERS,
         "hidden": {name: value for name, value in filters.query().items() if name in ("state", "late")},
-        "query": urlencode(filters.query()),
+        "query": urlencode(filters.query() | ({"page": str(number)} if number > 1 else {})),
         "staff": colleagues,
         "may_assign": request.user.has_perm("desk.assign_case"),
-        "previous": _address(filters, page=number - 1) if number > 1 else "",
-        "following": _address(filters, page=number + 1) if has_more and number < LAST_PAGE else "",
+        "previous": inbox_address(filters, page=number - 1) if number > 1 else "",
+        "following": inbox_address(filters, page=number + 1) if has_more and number < LAST_PAGE else "",
         "from": (number - 1) * inbox.PAGE + 1,
         "to": (number - 1) * inbox.PAGE + len(cases),
         "is_filtered": bool(filters.query(order="")),
@@ -129,8 +133,8 @@ def assign(request: HttpRequest) -> HttpResponse:
     if word == "to" and owner is None:
         messages.warning(request, _("Choose a colleague first."))
         return HttpResponseRedirect(_back(request))
-    done = acting.assign(request, keys, owner=owner)
-    inbox.forget_summary()
+    with inbox.counted_again(keys, now=timezone.now()):
+        done = acting.assign(request, keys, owner=owner)
     text = ngettext("%(count)d case given to %(name)s.", "%(count)d cases given to %(name)s.", done)
     messages.success(request, text % {"count": done, "name": people.named(owner) or _("nobody")})
     return HttpResponseRedirect(_back(request))
@@ -153,29 +157,29 @@ def save_view(request: HttpRequest) -> HttpResponse:
         },
     )
     messages.success(request, _("View “%(name)s” saved.") % {"name": name})
-    return HttpResponseRedirect(_address(filters))
+    return HttpResponseRedirect(inbox_address(filters))
 
 
 @require_POST
 def forget_view(request: HttpRequest, pk: int) -> HttpResponse:
     """A person forgets views of his own alone."""
     SavedView.objects.filter(pk=pk, owner_id=people.me(request)).delete()
-    return HttpResponseRedirect(_address(Filters()))
+    return HttpResponseRedirect(inbox_address(Filters()))
 
 
 def _tiles(sums: Summary, *, now: datetime) -> list[dict[str, Any]]:
     at_risk = " + ".join(words.amount(minor, currency) for currency, minor in sorted(sums.at_risk.items()))
     oldest = words.span(now - sums.oldest) if sums.oldest else "—"
     return [
-        {"figure": sums.count, "what": _("cases wait"), "url": _address(Filters())},
-        {"figure": at_risk or "—", "what": _("money at risk"), "url": _address(Filters(order="money"))},
+        {"figure": sums.count, "what": _("cases wait"), "url": inbox_address(Filters())},
+        {"figure": at_risk or "—", "what": _("money at risk"), "url": inbox_address(Filters(order="money"))},
         {
             "figure": sums.late,
             "what": _("past their limit"),
-            "url": _address(Filters(late="1")),
+            "url": inbox_address(Filters(late="1")),
             "bad": sums.late > 0,
         },
-        {"figure": oldest, "what": _("the oldest"), "url": _address(Filters(order="oldest"))},
+        {"figure": oldest, "what": _("the oldest"), "url": inbox_address(Filters(order="oldest"))},
     ]
 
 
@@ -191,13 +195,13 @@ def _tabs(request: HttpRequest, filters: Filters, sums: Summary) -> list[Tab]:
         (_("Watched"), Filters(state=inbox.WATCHED), None),
         (_("Closed"), Filters(state=inbox.CLOSED, order="newest"), None),
     ]
-    built_in = [Tab(title, _address(one), one.query(order="") == now_at, n) for title, one, n in tabs]
+    built_in = [Tab(title, inbox_address(one), one.query(order="") == now_at, n) for title, one, n in tabs]
     return built_in + [_saved(view, now_at) for view in people.views(request)]
 
 
 def _saved(view: SavedView, now_at: dict[str, str]) -> Tab:
     filters = Filters.read(view.query)
-    return Tab(view.name, _address(filters), filters.query(order="") == now_at, view=view)
+    return Tab(view.name, inbox_address(filters), filters.query(order="") == now_at, view=view)
 
 
 def _choices(filters: Filters, sums: Summary, colleagues: list[User], *, me: int) -> list[dict[str, Any]]:
@@ -225,21 +229,19 @@ def _choices(filters: Filters, sums: Summary, colleagues: list[User], *, me: int
     ]
 
 
-def _address(filters: Filters, *, page: int = 1) -> str:
+def inbox_address(filters: Filters, *, page: int = 1) -> str:
     query = filters.query() | ({"page": str(page)} if page > 1 else {})
     address = reverse("admin:desk_case_changelist")
     return f"{address}?{urlencode(query)}" if query else address
 
 
-def _page_number(request: HttpRequest) -> int:
-    sent = request.GET.get("page", "")
-    return max(1, min(int(sent), LAST_PAGE)) if sent.isdigit() and len(sent) < 6 else 1
+def page_number(sent: Mapping[str, str]) -> int:
+    """The page that an address asks for, counted from 1."""
+    asked = sent.get("page", "")
+    return max(1, min(int(asked), LAST_PAGE)) if asked.isdigit() and len(asked) < 6 else 1
 
 
 def _back(request: HttpRequest) -> str:
     """The inbox as it was, from the form's own filters: never an address that somebody sent."""
-    return _address(Filters.read(dict(_pairs(request))))
-
-
-def _pairs(request: HttpRequest) -> list[tuple[str, str]]:
-    return parse_qsl(request.POST.get("query", "")[:500])
+    sent = dict(parse_qsl(request.POST.get("query", "")[:500]))
+    return inbox_address(Filters.read(sent), page=page_number(sent))

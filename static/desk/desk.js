@@ -94,6 +94,23 @@ function inbox(list) {
   return keys;
 }
 
+// The rows of a plain list (requests for approval): the same keys to move, open and turn the page.
+function lines(rows) {
+  let at = -1;
+  const go = (to) => {
+    at = Math.max(0, Math.min(rows.length - 1, to));
+    rows[at]?.querySelector("a").focus();
+  };
+  const page = (name) => () => document.querySelector(`[data-page=${name}]`)?.click();
+  return {
+    j: () => go(at + 1),
+    k: () => go(at - 1),
+    o: () => rows[at]?.querySelector("a").click(),
+    n: page("next"),
+    p: page("previous"),
+  };
+}
+
 function onecase() {
   const press = (name) => () => document.querySelector(`[data-${name}]`)?.click();
   return {
@@ -140,7 +157,8 @@ if (root) {
     event.currentTarget.setAttribute("aria-expanded", open);
   });
   const list = root.querySelector("[data-inbox]");
-  listen(list ? inbox(list) : onecase());
+  const rows = [...root.querySelectorAll("[data-request]")];
+  listen(list ? inbox(list) : rows.length ? lines(rows) : onecase());
 
   for (const opener of root.querySelectorAll("[data-opens]")) {
     opener.addEventListener("click", () => document.getElementById(opener.dataset.opens).showModal());
