@@ -8,7 +8,7 @@ class DeskConfig(AppConfig):
     verbose_name = _("Operations desk")
 
     def ready(self) -> None:
-        from desk import merchants, statement_types, wishes  # noqa: F401 - case types register
+        from desk import merchants, roles, statement_types, wishes  # noqa: F401 - case types register
         from desk.pages import asking
         from ticketing import second_person
 

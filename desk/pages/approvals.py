@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from desk import approve, inbox, types, ways
 from desk.models import RequestState, ResolutionRequest
-from desk.pages import acting, effects, kinds, people, words
+from desk.pages import acting, effects, kinds, people, wanted, words
 from desk.pages import inbox as inbox_page
 
 PAGE = 50
@@ -137,6 +137,7 @@ def one(request: HttpRequest, pk: int) -> HttpResponse:
         "can_approve": review.now is not None and not review.stale and review.now.holds,
         "diff": effects.compare(then, review.now),
         "preview": effects.show(review.now) if review.now else None,
+        "wanted": wanted.told(asked.case),
     }
     return TemplateResponse(request, "admin/desk/approval.html", context)
 
