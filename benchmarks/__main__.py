@@ -1,4 +1,9 @@
-"""`python -m benchmarks [NAME …]`: measure, print a table, write `benchmarks/results/latest.json`."""
+"""
+`python -m benchmarks [NAME …]`: measure, print a table, write `benchmarks/results/latest.json`.
+
+Every run (a module's figures, mostly) is a process of its own on a database of its own: what one leaves behind, rows or
+memory, is not measured by the next, and one that fails does not take the others with it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,10 @@ import argparse
 import importlib
 import json
 import pkgutil
+import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -15,31 +22,59 @@ from rich.table import Table
 
 import benchmarks
 from benchmarks import ground
-from benchmarks.figures import MEASURES, Figure
+from benchmarks.figures import MEASURES, RUNS, Figure
 
 RESULTS = ground.ROOT / "benchmarks" / "results" / "latest.json"
+ROWS = RESULTS.with_name("rows.jsonl")
 
 
 def main() -> int:
     _load_all()
-    names = _asked()
-    ground.prepare()
-    told: dict[str, Any] = {"machine": ground.machine(), "figures": []}
-    figures: list[Figure] = []
+    asked = _asked()
+    if asked.rows:
+        return _measure_here(asked.figures, rows=asked.rows)
+    return _measure_each(asked.figures)
+
+
+def _measure_here(names: list[str], *, rows: Path) -> int:
+    """The figures of one run, in this process; a line of JSON for each at the end of `rows`."""
+    ground.enter()
+    for name in names:
+        begun = time.perf_counter()
+        row = json.dumps(MEASURES[name]().row(), ensure_ascii=False)
+        with rows.open("a") as file:
+            file.write(row + "\n")
+        print(f"{name}: {row}, {time.perf_counter() - begun:.1f} s", file=sys.stderr, flush=True)
+    return 0
+
+
+def _measure_each(names: list[str]) -> int:
+    begun = time.perf_counter()
+    machine = ground.machine()
+    ROWS.parent.mkdir(exist_ok=True)
+    ROWS.unlink(missing_ok=True)
+    failed: list[str] = []
+    ground.lay()
     try:
-        for name in names:
-            print(f"{name} …", file=sys.stderr, flush=True)
-            begun = time.perf_counter()
-            figures.append(MEASURES[name]())
-            # At once: a later one that fails does not take the earlier ones with it.
-            told["figures"].append(figures[-1].row())
-            _write(told)
-            took = f"{time.perf_counter() - begun:.1f} s"
-            print(f"{name}: {json.dumps(told['figures'][-1])}, {took}", file=sys.stderr, flush=True)
+        for run, of_it in RUNS.items():
+            if wanted := [name for name in of_it if name in names]:
+                print(f"{run} …", file=sys.stderr, flush=True)
+                command = [sys.executable, "-m", "benchmarks", "--rows", str(ROWS), *wanted]
+                if subprocess.run(command, cwd=ground.ROOT, check=False).returncode != 0:
+                    failed.append(run)
+                # At once: whoever ends this early keeps what was measured.
+                _write(machine, failed=failed)
     finally:
         ground.clear()
+    figures = [_figure(row) for row in _rows()]
+    ROWS.unlink(missing_ok=True)
     Console().print(_table(figures))
-    return 1 if any(figure.ok is False for figure in figures) else 0
+    minutes, seconds = divmod(round(time.perf_counter() - begun), 60)
+    print(
+        f"{len(figures)} figures in {minutes} min {seconds} s"
+        + (f"; failed: {', '.join(failed)}" if failed else "")
+    )
+    return 1 if failed or any(figure.ok is False for figure in figures) else 0
 
 
 def _load_all() -> None:
@@ -49,12 +84,14 @@ def _load_all() -> None:
             importlib.import_module(f"benchmarks.{found.name}")
 
 
-def _asked() -> list[str]:
+def _asked() -> argparse.Namespace:
+    """`figures`: what to measure, by name; `rows`: where to, when it is this process that measures."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure the product on this machine."
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(MEASURES)}; all without")
     parser.add_argument("--only", metavar="NAME", action="append", default=[], help="the same as a NAME")
+    parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     wanted = [*asked.names, *asked.only] or list(MEASURES)
     # `reconcile` asks for `reconcile_memory` too: figures of one name are measured together.
@@ -62,11 +99,20 @@ def _asked() -> list[str]:
     unknown = [name for name, found in of.items() if not found]
     if unknown:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}")
-    return list(dict.fromkeys(each for found in of.values() for each in found))
+    asked.figures = list(dict.fromkeys(each for found in of.values() for each in found))
+    return asked
 
 
-def _write(told: dict[str, Any]) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
+def _rows() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.exists() else []
+
+
+def _figure(row: dict[str, Any]) -> Figure:
+    return Figure(**{name: row[name] for name in ("name", "value", "unit", "ceiling", "bar", "facts")})
+
+
+def _write(machine: dict[str, Any], *, failed: list[str]) -> None:
+    told = {"machine": machine, "figures": _rows(), "failed": failed}
     RESULTS.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
 
 

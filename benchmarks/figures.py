@@ -41,13 +41,20 @@ class Figure:
 
 Measure = Callable[[], Figure]
 MEASURES: dict[str, Measure] = {}
+RUNS: dict[str, list[str]] = {}
 
 
-def benchmark(name: str) -> Callable[[Measure], Measure]:
-    """Register a function that measures one figure; what several figures are read from is measured once."""
+def benchmark(name: str, *, run: str | None = None) -> Callable[[Measure], Measure]:
+    """
+    Register a function that measures one figure; what several figures are read from is measured once.
+
+    :param run: the name of the run that it is read from, where another module makes it; its own module otherwise.
+        Each run has a process, a database and a Redis database of its own
+    """
 
     def register(measure: Measure) -> Measure:
         MEASURES[name] = cache(measure)
+        RUNS.setdefault(run or measure.__module__.rpartition(".of_")[2], []).append(name)
         return MEASURES[name]
 
     return register

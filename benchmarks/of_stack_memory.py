@@ -8,7 +8,7 @@ from benchmarks.of_rush import rush
 BAR_MIB = 2048
 
 
-@benchmark("stack_memory")
+@benchmark("stack_memory", run="rush")
 def stack_memory() -> Figure:
     """
     The most that nginx, drainer, web, worker, beat, sandbox, Postgres and Valkey held together at any moment, what they

@@ -180,15 +180,19 @@ def _forget_dead_postmaster(where: places.Paths) -> None:
             path.unlink()
 
 
-def create_database(connection: "psycopg.Connection[tuple[object, ...]]", *, name: str) -> bool:
-    """Make a database; False when it was there already."""
+def create_database(
+    connection: "psycopg.Connection[tuple[object, ...]]", *, name: str, template: str | None = None
+) -> bool:
+    """Make a database, empty or as a copy of one that nobody uses; False when it was there already."""
     # A crash in between leaves either no database or a whole one, so existence is the whole check.
     known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
     if known:
         return False
     try:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(name))
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8'").format(
+                sql.Identifier(name), sql.Identifier(template or "template0")
+            )
         )
     except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
         return False  # Somebody else made it just now.

@@ -116,10 +116,10 @@ def empty_redis_db(url: str) -> None:
         client.flushdb()
 
 
-def create_database(name: str) -> bool:
-    """Make a database on the server in use, embedded or not; False when it was there already."""
+def create_database(name: str, *, template: str | None = None) -> bool:
+    """Make a database on the server in use, embedded or not, as a copy of another; False when it was there already."""
     with _administration() as connection:
-        return postgres.create_database(connection, name=name)
+        return postgres.create_database(connection, name=name, template=template)
 
 
 def drop_database(name: str) -> None:

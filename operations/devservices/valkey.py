@@ -58,9 +58,11 @@ def once() -> Retry:
 
 
 def version(where: places.Paths) -> str | None:
-    """The server's version if it answers, else None."""
+    """The server's version if it answers commands, else None."""
     try:
         with client(where) as connection:
+            # INFO is answered while the data of the last run are still being read; every other command is refused.
+            connection.ping()
             facts = connection.info("server")
     except redis.RedisError:
         return None

@@ -180,6 +180,17 @@ def test_killed_servers_come_back_with_their_data(machine):
         assert client.get("fact") == b"7"
 
 
+def test_up_waits_until_the_last_runs_data_are_read(machine):
+    """A server that is still loading answers INFO and refuses everything else: it is not up."""
+    report = machine.up()
+    with redis.Redis.from_url(report["valkey"]["url"]) as client:
+        client.eval("for i = 1, 1500000 do server.call('SET', i, i) end", 0)
+    time.sleep(1.2)  # as above: let it write
+    kill(report["valkey"]["pid"])
+    with redis.Redis.from_url(machine.up()["valkey"]["url"]) as client:
+        assert client.dbsize() == 1_500_000
+
+
 def test_lock_files_of_a_dead_postmaster_whose_pid_lives_on_are_no_obstacle(machine):
     report = machine.up()
     machine.report("down")
