@@ -1,46 +1,60 @@
-"""What can happen on a night at the desk: one scene for every type of case, at the sandbox or in our own services."""
+"""
+What can happen on a night at the desk: one scene for every type of case. Whatever a channel can cause, the sandbox
+causes, over HTTP: it is silent, refuses, tells another amount, names payments that nobody knows, spoils the file of a
+statement, or writes another one than its books. What no channel causes happens in our own services to a sale that was
+made at the sandbox.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from django.db import connection, transaction
-from django.utils import timezone
 
-from desk import detect
+from desk import wishes
 from desk.models import Case, CaseState
-from payments import money, refunds
-from payments.channels import registry
-from payments.models import Discrepancy, Payment, Refund, Statement, StatementLine
-from payments.reconcile import run
-from risk.trading import assess, marking
-from risk.trading.profile import Trading
+from payments import money, refunds, tasks
+from payments.models import Discrepancy, Payment, Refund, Statement
+from risk.trading import marking
 from tests.conftest import Clock
 from tests.desk.conftest import Desk
 from tests.payments.conftest import Till
-from tests.reconcile.hand import Hand
-from ticketing.models import Order, Ticket
+from tests.reconcile.night import Night
+from ticketing.models import Event, Order, Ticket
+from ticketing.tasks import judge_todays_trading
 from wallet import ledger
 from wallet.ledger import Entry, Line
+
+WHY = "the channel's own papers say so"
 
 
 @dataclass
 class World:
-    """What a scene can be made of."""
+    """What a scene can be made of. `night("alipay")`: a day of sales at that channel, and the mornings after it."""
 
     till: Till
     buyer: Callable[..., Any]
     paid: Callable[..., Any]
     pass_time: Callable[..., None]
     desk: Desk
-    monkeypatch: pytest.MonkeyPatch
+    night: Callable[[str], Night]
+    url: str
+    settings: Any
 
     def fine_weather(self) -> None:
         self.till.house.control("DELETE", "faults")
+
+    def told(self, channel: str, number: str, variant: str) -> None:
+        """The sandbox posts a notification to our door."""
+        where = f"{self.url}/notify/{channel}/"
+        asked = {"channel": channel, "number": number, "variant": variant, "url": where}
+        answer = self.till.house.control("POST", "notify", asked)
+        assert answer["status"] in (200, 204), answer
+        self.desk.clock.now = max(self.desk.clock.now, datetime.now(UTC))
+        self.desk.work()
 
 
 @dataclass
@@ -53,6 +67,11 @@ class Scene:
     state: str = CaseState.RESOLVED
     then: Callable[[], None] = lambda: None
     truth: Callable[[], bool] = lambda: True
+
+    @property
+    def is_wished(self) -> bool:
+        """Somebody asked for it elsewhere already: the case waits for a second person from its first moment."""
+        return not self.way
 
 
 def refund_of(payment: Payment, clock: Clock) -> Refund:
@@ -98,15 +117,13 @@ def amount_differs(world: World) -> Scene:
     order = world.till.order(world.buyer("lin"))
     payment = world.till.press(order, "alipay")
     world.till.pay_at_channel(payment)
-    world.till.notify(payment, "wrong_amount")
-    world.pass_time(seconds=1)
+    world.told("alipay", payment.number, "wrong_amount")
     case = world.desk.one("amount_differs")
     return Scene(case, case.suggested, truth=lambda: Order.objects.get(pk=order.pk).state == "paid")
 
 
 def notification_unknown(world: World) -> Scene:
-    world.till.deliver("wechat", "PUNKNOWN0000000000001", "unknown_order")
-    world.pass_time(seconds=1)
+    world.told("wechat", "PUNKNOWN0000000000001", "unknown_order")
     return Scene(world.desk.one("notification_unknown"), "explain", state=CaseState.EXPLAINED)
 
 
@@ -145,24 +162,32 @@ def refund_silent(world: World) -> Scene:
 
 
 def message_failing(world: World) -> Scene:
-    world.till.press(world.till.order(world.buyer("lin")), "alipay")
-    with world.monkeypatch.context() as without:
-        without.setattr(registry, "_channels", dict)  # the channel's credentials are gone
-        for _ in range(6):
-            world.pass_time(minutes=1)
-        case = world.desk.one("message_failing")
-    return Scene(case, "try_again", then=lambda: world.pass_time(seconds=1))
+    """The day's statement is a page of HTML, however often it is fetched."""
+    night = world.night("alipay")
+    night.sold()
+    night.plant("junk", where="trade")
+    night.morning(days=1)
+    for _ in range(4):
+        world.desk.clock.advance(hours=1)
+        tasks.fetch_statements()
+    case = world.desk.one("message_failing")
+    world.till.house.control("DELETE", "bills/differences")
+    here = Statement.objects.filter(channel="alipay", kind="trade", day=night.today)
+    return Scene(case, "try_again", then=tasks.fetch_statements, truth=here.exists)
 
 
 def hold_orphaned(world: World) -> Scene:
+    """Something set money aside for an order that was paid at the channel instead, and died before it let go."""
+    order, _payment = world.paid()
     cash = money.buyer_cash(world.buyer("lin", cash=1000).pk, "CNY")
-    ledger.reserve(key="h1", account=cash, amount_minor=700, reference="K0", now=world.desk.clock())
+    ledger.reserve(key="h1", account=cash, amount_minor=700, reference=order.number, now=world.desk.clock())
     world.desk.clock.advance(minutes=16)
     return Scene(world.desk.one("hold_orphaned"), "release_hold")
 
 
 def suspense_differs(world: World) -> Scene:
-    world.buyer("lin", cash=1000)
+    """A slip booked by hand into the account where surplus from the channels waits."""
+    world.paid()
     lines = (Line(ledger.account_code("opening"), -500), Line(money.suspense("CNY"), 500))
     ledger.post(Entry("slip", "by_hand", "", lines), at=world.desk.clock())
     case = world.desk.one("suspense_differs")
@@ -183,85 +208,98 @@ def state_inconsistent(world: World) -> Scene:
 
 
 def merchant_suspect(world: World) -> Scene:
-    day = Trading("north", world.desk.clock().date(), paid=30, took_minor=900_000, own_people=9)
-    assess.assess([day], now=world.desk.clock())
+    """Money taken at the channel for an event that nobody can see any more."""
+    night = world.night("alipay")
+    night.sold()
+    night.sold()
+    Event.objects.update(published=False)
+    assert judge_todays_trading() >= 1
+    organiser = Event.objects.get().organiser.code
     case = world.desk.one("merchant_suspect")
-    return Scene(case, "hold_settlement", truth=lambda: marking.is_held("north"))
+    return Scene(case, "hold_settlement", truth=lambda: marking.is_held(organiser))
 
 
-def statement(world: World, kind: str, day: date, lines: list[StatementLine]) -> Case:
-    """The channel's statement of a day, compared with our books; the case of the one difference."""
-    made = Statement.objects.create(
-        channel="alipay", kind=kind, day=day, currency="CNY", sha256=f"{kind}{day}", lines=len(lines),
-        loaded_at=world.desk.clock(),
-    )  # fmt: skip
-    for place, line in enumerate(lines, start=1):
-        line.statement, line.line_no, line.day = made, place, day
-    StatementLine.objects.bulk_create(lines)
-    run.reconcile(channel="alipay", day=day, now=world.desk.clock())
-    detect.run(now=world.desk.clock())
-    [found] = Discrepancy.objects.filter(state="open")
-    return Case.objects.get(subject=str(found.pk), subject_kind="discrepancy")
+def refund_wanted(world: World) -> Scene:
+    """A refund above what one person may give; asked for by root, on its own page."""
+    world.settings.REFUND_ALONE_MAX_MINOR = 10_000
+    order, _payment = world.paid()
+    tickets = list(Ticket.objects.filter(order=order).order_by("pk").values_list("number", flat=True))
+    now = world.desk.clock()
+    wish = wishes.refund_of(
+        order=order, tickets=tickets, amount_minor=order.amount_minor, seats_after="free", now=now
+    )
+    asked = wishes.ask(wish, reason=WHY, by=world.desk.person("root"), key="wish", now=now)
+    return Scene(
+        asked.case,
+        "",
+        then=lambda: world.pass_time(seconds=5),
+        truth=lambda: Order.objects.get(pk=order.pk).state == "refunded",
+    )
+
+
+# -- the morning after: statements -----------------------------------------------------------------------------------
 
 
 def differences_settled() -> bool:
-    return not Discrepancy.objects.filter(state="open").exists()
+    return Discrepancy.objects.exists() and not Discrepancy.objects.filter(state="open").exists()
 
 
 def statement_missing_here(world: World) -> Scene:
-    at = datetime(2026, 11, 19, 4, tzinfo=UTC)
-    stranger = StatementLine(
-        channel="alipay", kind="payment", number="PSTRANGER00000000001", payment_number="PSTRANGER00000000001",
-        reference="c1", amount_minor=100, fee_milli=600, currency="CNY", status="success", happened_at=at,
-    )  # fmt: skip
-    case = statement(world, "trade", date(2026, 11, 19), [stranger])
-    return Scene(case, "explain_difference", truth=differences_settled)
-
-
-def _day_of(payment: Payment) -> date:
-    return timezone.localtime(payment.paid_at or payment.created_at).date()
+    night = world.night("alipay")
+    night.sold()
+    night.plant("invented", "NOSUCH1")
+    night.morning(days=1)
+    night.beat()
+    return Scene(world.desk.one("statement_missing_here"), "explain_difference", truth=differences_settled)
 
 
 def statement_missing_there(world: World) -> Scene:
-    _order, payment = world.paid()
-    return Scene(statement(world, "trade", _day_of(payment), []), "set_right", truth=differences_settled)
+    """It might stand on the next day's statement: it is a case once that one is here."""
+    night = world.night("wechat")
+    night.plant("missing", night.sold().number)
+    night.morning(days=1)
+    night.beat()
+    assert world.desk.look() == []
+    night.morning(days=2)
+    night.beat()
+    return Scene(world.desk.one("statement_missing_there"), "set_right", truth=differences_settled)
 
 
 def statement_differs(world: World) -> Scene:
-    _order, payment = world.paid()
-    line = Hand().of(payment, payment.paid_at, amount_minor=payment.amount_minor - 100, fee_milli=455_400)
-    line.reference = payment.channel_reference
-    case = statement(world, "trade", _day_of(payment), [line])
-    return Scene(case, "explain_difference", truth=differences_settled)
+    night = world.night("wechat")
+    night.plant("amount", night.sold().number)
+    night.morning(days=1)
+    night.beat()
+    return Scene(world.desk.one("statement_differs"), "explain_difference", truth=differences_settled)
 
 
 def statement_status(world: World) -> Scene:
-    order = world.till.order(world.buyer("lin"))
-    payment = world.till.press(order, "alipay")
-    at = payment.created_at
-    world.till.pay_at_channel(payment)
-    line = Hand().of(payment, at, reference=world.till.house.trade(payment.number)["reference"])
-    case = statement(world, "trade", _day_of(payment), [line])
+    """The buyer paid, every notification was lost, and the statement is the first that we hear of it."""
+    night = world.night("alipay")
+    untold = night.sold(told=False)
+    night.morning(days=1)
+    night.beat()
+    case = world.desk.one("statement_status")
 
     def then() -> None:
-        run.reconcile(channel="alipay", day=_day_of(payment), now=world.desk.clock())
+        world.desk.work()
+        night.beat()
 
-    return Scene(case, "ask_channel", then=then, truth=lambda: Order.objects.get(pk=order.pk).state == "paid")
+    return Scene(
+        case,
+        "ask_channel",
+        then=then,
+        truth=lambda: differences_settled() and Payment.objects.get(pk=untold.pk).state == "succeeded",
+    )
 
 
 def statement_ledger(world: World) -> Scene:
-    at = datetime(2026, 11, 19, 4, tzinfo=UTC)
-    world.buyer("lin")
-    other = StatementLine(
-        channel="alipay", kind="other", amount_minor=-500, fee_milli=0, currency="CNY", status="success",
-        happened_at=at,
-    )  # fmt: skip
-    Statement.objects.create(
-        channel="alipay", kind="trade", day=date(2026, 11, 19), currency="CNY", sha256="none", lines=0,
-        loaded_at=at,
-    )  # fmt: skip
-    case = statement(world, "funds", date(2026, 11, 19), [other])
-    return Scene(case, "explain_difference", truth=differences_settled)
+    """What moved on the channel's account is not what was sold."""
+    night = world.night("alipay")
+    night.plant("amount", night.sold().number, where="funds")
+    night.morning(days=1)
+    night.beat()
+    return Scene(world.desk.one("statement_ledger"), "explain_difference", truth=differences_settled)
 
 
 SCENES: dict[str, Callable[[World], Scene]] = {
@@ -269,8 +307,8 @@ SCENES: dict[str, Callable[[World], Scene]] = {
     for scene in (
         *(payment_unknown, payment_unclosed, amount_differs, notification_unknown, refund_refused),
         *(refund_silent, message_failing, hold_orphaned, suspense_differs, state_inconsistent),
-        *(merchant_suspect,),
+        *(merchant_suspect, refund_wanted),
         *(statement_missing_here, statement_missing_there, statement_differs, statement_status),
-        *(statement_ledger, merchant_suspect),
+        *(statement_ledger,),
     )
 }

@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import gzip
 import io
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from datetime import time as clock_time
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import transaction
-from django.utils import timezone
 
 from desk.models import Case, CaseState
-from payments import refunds, tasks
+from payments import tasks
 from payments.channels.bills import BillLink
-from payments.models import Discrepancy, Payment, Refund, Settlement, Statement, StatementLine
+from payments.models import Discrepancy, Payment, Settlement, Statement, StatementLine
 from payments.reconcile import run
 from payments.statement_models import StatementSource
 from payments.statements import fetch, load
@@ -32,10 +26,9 @@ from payments.statements.load import Wanted
 from tests.channels.rig import Sandbox
 from tests.desk.conftest import Desk, desk  # noqa: F401  (fixtures)
 from tests.payments.conftest import Till, clock, till  # noqa: F401  (fixtures)
+from tests.reconcile.night import Night, emptied
 from wallet.models import JournalEntry
 
-SHANGHAI = ZoneInfo("Asia/Shanghai")
-PART = 4_000
 # What the sandbox can plant in a row, and as what it must be found: of a payment, and of a refund. What is moved to the
 # next day is found when that day's statement is here.
 PLANTED: dict[str, tuple[set[str], set[str]]] = {
@@ -80,71 +73,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture
 def sandbox(house: Sandbox) -> Sandbox:
     """With empty books, and no midnight on the way."""
-    now = datetime.now(SHANGHAI)
-    left = datetime.combine(now.date() + timedelta(days=1), clock_time(), SHANGHAI) - now
-    if left < timedelta(seconds=40):
-        time.sleep(left.total_seconds() + 1)
-    house.control("POST", "reset", {})
+    emptied(house)
     return house
-
-
-@dataclass
-class Night:
-    """A day of sales at one channel, and the mornings after it."""
-
-    channel: str
-    till: Till
-    desk: Desk
-    buyer: Callable[..., Any]
-    monkeypatch: pytest.MonkeyPatch
-    today: date = field(default_factory=lambda: datetime.now(SHANGHAI).date())
-
-    def sold(self, *, told: bool = True) -> Payment:
-        """An order paid at the channel; unless `told`, we have not heard of it."""
-        nth = Payment.objects.count()
-        payment = self.till.press(self.till.order(self.buyer(f"b{nth}"), quantity=1), self.channel)
-        self.till.pay_at_channel(payment)
-        if told:
-            self.till.notify(payment)
-            self.desk.work()
-        return payment
-
-    def back(self, payment: Payment) -> Refund:
-        """A part of it is to be refunded."""
-        with transaction.atomic():
-            return refunds.request(
-                Payment.objects.get(pk=payment.pk),
-                amount_minor=PART,
-                reason="asked",
-                key=f"test:{Refund.objects.count()}",
-                now=self.till.clock(),
-            )
-
-    def until_refunded(self) -> None:
-        for _ in range(100):
-            self.desk.work()
-            if not Refund.objects.exclude(state="succeeded").exists():
-                return
-            time.sleep(0.05)
-            self.till.clock.advance(seconds=5)
-        raise AssertionError(list(Refund.objects.values_list("number", "state")))
-
-    def plant(self, what: str, number: str = "", *, where: str = "both", **args: Any) -> None:
-        asked = {"channel": self.channel, "day": self.today.isoformat(), "what": what, "number": number}
-        self.till.house.control("POST", "bills/differences", asked | {"where": where, "args": args})
-
-    def morning(self, *, days: int) -> None:
-        """Eleven o'clock so many days later, for the sandbox and for us."""
-        now = datetime.combine(self.today + timedelta(days=days), clock_time(11), SHANGHAI)
-        ahead = (now - datetime.now(SHANGHAI)).total_seconds()
-        self.till.house.control("POST", "bills/clock", {"ahead_s": ahead, "link_s": 60})
-        self.desk.clock.now = now
-        self.monkeypatch.setattr(timezone, "now", self.desk.clock)
-
-    def beat(self) -> None:
-        """What beat starts every five minutes."""
-        tasks.fetch_statements()
-        tasks.reconcile_what_is_due()
 
 
 @pytest.fixture
