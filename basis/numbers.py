@@ -15,6 +15,7 @@ TIME_DIGITS = 9
 CHANCE_DIGITS = 10
 
 ORDER, PAYMENT, REFUND, TICKET, TOPUP, CASE = "K", "P", "R", "T", "W", "C"
+SETTLEMENT, WITHDRAWAL = "S", "D"
 
 
 def new_number(kind: str, now: datetime) -> str:

@@ -224,6 +224,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 300.0,
         "options": {"expires": 300},
     },
+    "settle with organisers": {
+        "task": "ticketing.tasks.settle_with_organisers",
+        "schedule": 600.0,
+        "options": {"expires": 600},
+    },
     "close overdue top-ups": {
         "task": "payments.tasks.close_overdue_topups",
         "schedule": 30.0,
@@ -282,6 +287,8 @@ REFUND_SETTLES_AFTER = timedelta(
 )
 # What one person of the staff may refund of one order; above it a second one must approve.
 REFUND_ALONE_MAX_MINOR = env.integer("REFUND_ALONE_MAX_MINOR", default=100_000, low=0, high=10**12)
+# How long after a show began its money goes to the organiser (docs/settlement.md).
+SETTLEMENT_AFTER = timedelta(hours=env.integer("SETTLEMENT_AFTER_HOURS", default=72, low=1, high=8760))
 # A trade that a channel does not know this long after its deadline is closed; the time is for clocks that differ.
 ABSENT_GRACE = timedelta(seconds=env.integer("ABSENT_GRACE_SECONDS", default=60, low=1, high=3600))
 OUTBOX_LEASE = timedelta(seconds=env.integer("OUTBOX_LEASE_SECONDS", default=30, low=2, high=600))

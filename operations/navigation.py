@@ -68,6 +68,12 @@ GROUPS: list[tuple[Any, list[Entry]]] = [
             (_("Payments"), "payments", "payments.view_payment", "admin:payments_payment_changelist"),
             (_("Refunds"), "undo", "payments.view_refund", "admin:payments_refund_changelist"),
             (
+                _("Settlements with organisers"),
+                "storefront",
+                "ticketing.view_showsettlement",
+                "admin:ticketing_showsettlement_changelist",
+            ),
+            (
                 _("Notifications"),
                 "inbox",
                 "payments.view_notification",

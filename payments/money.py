@@ -12,11 +12,12 @@ How payments and refunds are booked: the only module of payments that touches th
 | refund redirected to the wallet   | suspense             | buyer cash                     |
 | fee kept by a channel             | channel_fee:<channel>| clearing:<channel>             |
 | channel sends to our bank         | bank                 | clearing:<channel>             |
+| show settled with its organiser   | guarantee            | merchant:<organiser>, fee      |
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,6 +38,7 @@ __all__ = [
     "book_refund_requested",
     "book_success",
     "fold",
+    "book_show_settlements",
     "lock_and_share",
     "release_hold",
     "reverse_by_hand",
@@ -70,6 +72,11 @@ def buyer_bonus(buyer_id: int, currency: str) -> str:
 
 
 def open_system_accounts(*, channels: list[str], currency: str, now: datetime) -> None:
+def merchant(code: str, currency: str) -> str:
+    """What is an organiser's own and may be withdrawn."""
+    return ledger.account_code(AccountKind.MERCHANT, code, currency)
+
+
     """Open the accounts that every sale posts to. Repeatable."""
     for kind in (
         AccountKind.GUARANTEE,
@@ -244,6 +251,45 @@ def book_settlement(
 
 
 # For statements over many payments: what an entry moved on clearing accounts (`%(clearing)s`, by their ids).
+@dataclass(frozen=True, slots=True)
+class ShowSettled:
+    """A show's money to its organiser (`net_minor`) and to the platform (`fee_minor`); below zero it comes back."""
+
+    key: str
+    reference: str
+    merchant: str
+    currency: str
+    net_minor: int
+    fee_minor: int
+
+
+def book_show_settlements(settled: Sequence[ShowSettled], *, at: datetime) -> None:
+    """
+    Out of the guarantee account, all in one statement.
+
+    :raises InsufficientFunds: an organiser has less than is to come back; nothing is booked
+    """
+    for currency in {one.currency for one in settled}:
+        owners = sorted({one.merchant for one in settled if one.currency == currency})
+        ledger.open_accounts(AccountKind.MERCHANT, owners, now=at, currency=currency)
+        ledger.open_accounts(AccountKind.FEE, [""], now=at, currency=currency)
+    entries = []
+    for one in settled:
+        lines = (
+            Line(guarantee(one.currency), -one.net_minor - one.fee_minor),
+            Line(merchant(one.merchant, one.currency), one.net_minor),
+            Line(ledger.account_code(AccountKind.FEE, currency=one.currency), one.fee_minor),
+        )
+        moved = tuple(line for line in lines if line.amount_minor)
+        entries.append(Entry(one.key, "show_settlement", one.reference, moved))
+    ledger.post_all(entries, at=at)
+
+
+def lock_merchants(owners: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """Lock the accounts of these (organiser, currency); what each can give now, by account."""
+    return ledger.lock_available({merchant(code, currency) for code, currency in owners})
+
+
 CLEARED = """
 SELECT sum(posting.amount_minor)
   FROM wallet_journalentry entry JOIN wallet_posting posting ON posting.entry_id = entry.id

@@ -27,6 +27,7 @@ from ticketing import (
     cdn,
     orders_admin,  # noqa: F401  (registers the pages to look at)
     prerender,
+    settlements_admin,  # noqa: F401  (registers settlement with organisers)
 )
 from ticketing.models import Event, Invitation, Organiser, PriceTier, SalePhase, Section, Show, Venue
 from ticketing.settlement_admin import ShowsSettlement
@@ -51,7 +52,7 @@ class SettingUp(ModelAdmin):
 
 @admin.register(Organiser)
 class OrganiserAdmin(ShowsSettlement, SettingUp):
-    list_display = ("code", "name_zh", "name_en", "settlement")
+    list_display = ("code", "name_zh", "name_en", "fee", "settlement", "settlements")
     search_fields = ("code", "name_zh", "name_en")
     fixed = ("code",)  # the owner of the merchant's account in the ledger
 

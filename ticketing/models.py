@@ -8,6 +8,7 @@ is none (a CHECK says so). `OrderSeat` remembers which seats an order asked for,
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import get_language
@@ -36,11 +37,20 @@ class Bilingual(models.Model):
 class Organiser(Bilingual):
     """Who puts on events; `code` is the owner of its merchant account in the ledger."""
 
-    code = models.SlugField(unique=True)
+    code = models.SlugField(unique=True, max_length=40)
+    # What the platform keeps of a show's money when it is settled; a show that was settled keeps its rate.
+    fee_bps = models.PositiveIntegerField(
+        _("fee (basis points)"), default=500, db_default=500, validators=[MaxValueValidator(10_000)]
+    )
 
     class Meta:
         verbose_name = _("organiser")
         verbose_name_plural = _("organisers")
+        constraints = [
+            models.CheckConstraint(
+                name="ticketing_organiser_fee", condition=Q(fee_bps__gte=0, fee_bps__lte=10_000)
+            )
+        ]
 
 
 class Venue(Bilingual):
@@ -438,3 +448,6 @@ from ticketing.refund_models import (  # noqa: E402, F401
     RefundRequest,
     RefundStep,
 )
+
+# So does settlement with organisers.
+from ticketing.settlement_models import SettlementMove, ShowSettlement  # noqa: E402, F401

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from basis import staff
 from risk.trading_models import SettlementHold
 from ticketing.models import Organiser
+from ticketing.settlements_admin import percent
 
 
 class ShowsSettlement:
@@ -28,3 +29,11 @@ class ShowsSettlement:
         if not organiser.is_held:
             return staff.NOTHING
         return staff.page("risk_riskfinding", _("held"), q=organiser.code)
+
+    @admin.display(description=_("fee"), ordering="fee_bps")
+    def fee(self, organiser: Any) -> str:
+        return percent(organiser.fee_bps)
+
+    @admin.display(description=_("settlements with organisers"))
+    def settlements(self, organiser: Any) -> SafeString | str:
+        return staff.page("ticketing_showsettlement", _("all settlements"), q=organiser.code)

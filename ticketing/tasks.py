@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from ticketing import expiry, trading
+from ticketing import expiry, settling, trading
 
 BATCH = 500
 BATCHES_A_TASK = 20
@@ -34,3 +34,10 @@ def judge_todays_trading(**_from_newer_senders: object) -> int:
 def judge_yesterdays_trading(**_from_newer_senders: object) -> int:
     """The nightly round: yesterday in whole, and new bars."""
     return sum(len(one.found) for one in trading.judge_night(now=timezone.now()))
+
+
+@shared_task
+def settle_with_organisers(**_from_newer_senders: object) -> int:
+    """Pay out what shows took, and take back what was refunded since; how many settlements moved."""
+    done = settling.settle_due(now=timezone.now())
+    return done.paid_out + done.came_back

@@ -8,15 +8,28 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 
-from operations.audit import books, deliveries, givebacks, histories, ledger, schedules, seats, winners
+from operations.audit import (
+    books,
+    deliveries,
+    givebacks,
+    histories,
+    ledger,
+    schedules,
+    seats,
+    settlements,
+    winners,
+)
 from operations.audit.checks import LISTED, Check, Result, Violation
 from payments.models import LIVE_STATES
 from ticketing.models import LIVE_ORDER_STATES, OPEN_ORDER_STATES
 from wallet.models import BOUNDED_KINDS
 
 GRACE = timedelta(seconds=120)
+SETTLING = timedelta(hours=1)
+"""Rounds of settlement come every few minutes; so long after its time a show must have been looked at."""
 
 ALL: tuple[Check, ...] = tuple(
     sorted(
@@ -28,6 +41,7 @@ ALL: tuple[Check, ...] = tuple(
             *givebacks.CHECKS,
             *ledger.CHECKS,
             *books.CHECKS,
+            *settlements.CHECKS,
             *schedules.CHECKS,
         ),
         key=lambda check: check.invariant,
@@ -49,6 +63,8 @@ def parameters(*, now: datetime, grace: timedelta) -> dict[str, Any]:
         "live_payments": [str(state) for state in LIVE_STATES],
         "bounded_kinds": [str(kind) for kind in sorted(BOUNDED_KINDS)],
         "overdue": now - grace,
+        "an_hour_ago": now - SETTLING,
+        "settle_before": now - settings.SETTLEMENT_AFTER - SETTLING,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
@@ -73,6 +74,12 @@ def lift(*, merchant: str, actor: str, reason: str, now: datetime) -> None:
 def is_held(merchant: str) -> bool:
     """Whether nothing may be paid out to the merchant. Whoever pays out asks this in the transaction that does."""
     return SettlementHold.objects.filter(merchant=merchant, lifted_at=None).exists()
+
+
+def held_among(merchants: Iterable[str]) -> set[str]:
+    """Those of the merchants that nothing may be paid out to; asked as `is_held` is."""
+    holds = SettlementHold.objects.filter(merchant__in=list(merchants), lifted_at=None)
+    return set(holds.values_list("merchant", flat=True))
 
 
 def _given(reason: str) -> str:

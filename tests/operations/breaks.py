@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.operations.breaks_of_money import BOOKS, LEDGER, SCHEDULES
+from tests.operations.breaks_of_money import BOOKS, LEDGER, SCHEDULES, SETTLEMENTS
 from tests.operations.broken import ENTRY_ID, ORDER_ID, PAYMENT_ID, SEAT_OF, Break, an_event
 
 SEATS = (
@@ -242,8 +242,8 @@ WINNERS = (
         "a refund of more than was taken",
         "UPDATE payments_refund SET amount_minor = amount_minor + 1 WHERE number = %(r_on_its_way)s",
         names="p_on_its_way",
-        also=("6.refunds_are_booked", "6.suspense_is_on_its_way"),
+        also=("6.refunds_are_booked", "6.suspense_is_on_its_way", "6.guarantee_is_explained"),
     ),
 )
 
-BREAKS = SEATS + HISTORIES + DELIVERIES + GIVEBACKS + WINNERS + LEDGER + BOOKS + SCHEDULES
+BREAKS = SEATS + HISTORIES + DELIVERIES + GIVEBACKS + WINNERS + LEDGER + BOOKS + SETTLEMENTS + SCHEDULES

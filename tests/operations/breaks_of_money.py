@@ -73,6 +73,47 @@ LEDGER = (
     ),
 )
 
+SETTLEMENTS = (
+    Break(
+        "6.show_settlements_are_booked",
+        "a settlement is booked nowhere",
+        "UPDATE wallet_journalentry SET key = 'lost', kind = 'lost' WHERE key LIKE 'show:%%:1'",
+        also=("6.guarantee_is_explained",),
+    ),
+    Break(
+        "6.show_settlements_are_booked",
+        "an entry books a settlement that nobody made",
+        "UPDATE wallet_journalentry SET kind = 'show_settlement' WHERE key = 'gift'",
+    ),
+    Break(
+        "6.guarantee_is_explained",
+        "money leaves the guarantee account as a payment that nobody made",
+        "WITH entry AS (INSERT INTO wallet_journalentry (key, kind, reference, memo, at)"
+        " VALUES ('gone', 'payment', '', '', now()) RETURNING id) "
+        "INSERT INTO wallet_posting (entry_id, account_id, amount_minor) SELECT entry.id, account.id,"
+        " CASE account.kind WHEN 'guarantee' THEN -5 ELSE 5 END FROM entry, wallet_account account"
+        " WHERE account.code IN ('guarantee::CNY', 'fee::CNY')",
+        also=("5.folds_are_postings",),
+    ),
+    Break(
+        "6.settlements_add_up",
+        "a settlement says that it is done and is not",
+        "UPDATE ticketing_showsettlement SET paid_minor = paid_minor + 1",
+    ),
+    Break(
+        "7.shows_are_settled",
+        "a show is over and its settlement is lost",
+        "UPDATE ticketing_show SET starts_at = %(long_ago)s::timestamptz - interval '30 days' WHERE code = 'scene'",
+    ),
+    Break(
+        "7.shows_are_settled",
+        "a refund was never taken back from the organiser",
+        "UPDATE payments_refund SET created_at = created_at - interval '2 days' WHERE number = %(r_after_settled)s;"
+        "UPDATE payments_payment SET paid_at = paid_at - interval '2 days' WHERE number = %(p_settled)s;"
+        "UPDATE ticketing_showsettlement SET refunded_minor = 0, paid_minor = paid_minor - 38000",
+    ),
+)
+
 BOOKS = (
     Break(
         "6.payments_are_booked",
@@ -146,7 +187,12 @@ BOOKS = (
         "INSERT INTO payments_settlement (key, channel, day, kind, statement_id, amount_minor, currency, booked_at)"
         " SELECT 'again', channel, day, kind, statement_id, amount_minor, currency, booked_at"
         " FROM payments_settlement WHERE kind = 'fee'",
-        also=("6.settlements_are_booked",),
+        also=("6.settlements_are_booked", "6.settlements_are_stated"),
+    ),
+    Break(
+        "6.settlements_are_stated",
+        "a fee is settled that the day's statement does not tell",
+        "UPDATE payments_statementline SET fee_milli = fee_milli + 5000 WHERE kind = 'fee'",
     ),
     Break(
         "6.suspense_is_on_its_way",

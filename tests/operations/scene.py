@@ -26,7 +26,7 @@ from payments.models import (
     Verdict,
 )
 from payments.reconcile.run import reconcile
-from ticketing import expiry, orders, refunding
+from ticketing import expiry, orders, refunding, settling
 from ticketing.models import Order, OrderState, PriceTier, Show
 from wallet import ledger, topups
 from wallet.ledger import Entry, Line, account_code
@@ -109,6 +109,7 @@ class Scene:
         self._given_back()
         self._late()
         self._wallets()
+        self._show_over()
         self._open()
         self._settled()
         self._ledger()
@@ -303,6 +304,18 @@ class Scene:
                     **facts,
                 )
         reconcile(channel="alipay", day=day, now=self.tick())
+
+    def _show_over(self) -> None:
+        """Another show of the same organiser, sold, over, settled; and a seat refunded after that."""
+        tonight = self.show
+        self.show = seeding.seed_show(code="over", now=self.tick(), rows_per_section=1)
+        self.pay("settled", self.order("settled"), "wallet")
+        Show.objects.filter(pk=self.show.pk).update(starts_at=self.now - timedelta(days=4))
+        settling.settle_due(now=self.tick())
+        self.refunds["after_settled"] = self.give_back("settled", seats=1)
+        self.drain()
+        settling.settle_due(now=self.tick())
+        self.show = tonight
 
     def _ledger(self) -> None:
         cash = money.buyer_cash(self.buyers[0].pk, "CNY")
