@@ -10,8 +10,9 @@ from typing import Any
 
 from django.db import connection
 
-from desk import matrix
+from desk import cells
 from desk.facts import Facts
+from desk.matrix import MATRICES
 from desk.preview import Check, Line
 
 QUESTIONS: Mapping[str, str] = {
@@ -59,14 +60,14 @@ def _answer(question: str, values: Mapping[str, Any]) -> tuple[bool, str]:
 
 
 def _fits(facts: Facts) -> Check:
-    """Order, payment and refunds are in a cell of the matrix that is no defect."""
-    wrong = []
-    for payment in facts.payments if facts.order else ():
+    """Purchase, payment and refunds are in a cell of the matrix that is no defect."""
+    purchase, wrong = facts.purchase, []
+    for payment in facts.payments if purchase else ():
         mine = [refund for refund in facts.refunds if refund.payment_id == payment.pk]
-        word = matrix.refund_class(mine, payment.amount_minor)
-        state = matrix.payment_class(payment.state, payment.outcome)
-        found = matrix.meaning(facts.order.state, state, word) if facts.order else None
-        if found and found.kind == matrix.INCONSISTENT:
+        word = cells.refund_class(mine, payment.amount_minor)
+        state = cells.payment_class(payment.state, payment.outcome)
+        found = MATRICES[payment.purchase_kind].meaning(purchase.state, state, word) if purchase else None
+        if found and found.kind == cells.INCONSISTENT:
             wrong.append(f"{payment.number}: {found.why}")
     return Check("states_fit", not wrong, "; ".join(wrong))
 

@@ -219,6 +219,7 @@ SELECT message.key AS subject, coalesce(payment.channel, told.channel, '') AS ch
   LEFT JOIN payments_payment payment
     ON payment.number = coalesce(message.payload ->> 'payment', refunded.number, told.payment_number)
  WHERE message.done_at IS NULL AND message.last_error <> '' AND message.attempts >= %(tries)s
+   AND message.kind <> 'statement.fetch'
    AND NOT message.last_error LIKE %(other_amount)s
 """,
     parameters={"other_amount": "AmountDiffers:%", "tries": 4},
@@ -278,8 +279,8 @@ SELECT account.code AS subject, '' AS channel, '' AS purchase_kind, '' AS purcha
 STATE_INCONSISTENT = CaseType(
     code="state_inconsistent",
     title=_("States that do not fit together"),
-    says=_("Order, payment and refund are in states that no flow of the product leads to."),
-    subject_kind="order",
+    says=_("Order or top-up, payment and refund are in states that no flow of the product leads to."),
+    subject_kind="purchase",
     queue=Queue.OPERATIONS,
     rests=timedelta(0),
     due=timedelta(minutes=30),
