@@ -45,6 +45,11 @@ class Lifecycle:
         """Write the first event of a thing that was just created."""
         self._record([(thing.pk, "", thing.state)], at=at, reason=reason, actor=actor, facts=facts)
 
+    def begin_all(self, things: Iterable[Any], *, at: datetime, reason: str, actor: str = "") -> None:
+        """Write the first events of many things that were just created, in one statement."""
+        rows = [(thing.pk, "", thing.state) for thing in things]
+        self._record(rows, at=at, reason=reason, actor=actor, facts={})
+
     def move(
         self,
         thing: Any,

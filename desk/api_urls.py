@@ -12,6 +12,11 @@ urlpatterns = [
         api_wishes.RefundWishesView.as_view(),
         name="api-desk-refund-requests",
     ),
+    path(
+        "shows/<slug:code>/cancellation-requests",
+        api_wishes.CancellationWishesView.as_view(),
+        name="api-desk-cancellation-requests",
+    ),
     path("requests/<int:request_id>/approve", api.ApproveView.as_view(), name="api-desk-approve"),
     path("requests/<int:request_id>/reject", api.RejectView.as_view(), name="api-desk-reject"),
 ]

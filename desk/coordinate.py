@@ -24,7 +24,7 @@ from desk.models import Case, CaseState
 from desk.trail import Person
 from payments import outbox
 from payments.models import LIVE_STATES, Notification, OutboxMessage, Payment, Refund, RefundState, Verdict
-from ticketing import expiry
+from ticketing import cancel_work, expiry
 from wallet import topups
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def drive_forgotten(*, now: datetime) -> int:
         outbox.put("notify.apply", key=key, payload=payload, due_at=now, now=now)
         outbox.hasten([key], now=now)
         count += _noted("driven", f"notification {row.pk}", now)
-    return count
+    return count + cancel_work.look_again(now=now)
 
 
 def _without_message(model: type[Thing], prefix: str, where: str, states: list[str]) -> list[Thing]:

@@ -14,7 +14,8 @@ from django.db.models import Q
 from desk.models import Case
 from payments.models import Notification, OutboxMessage, Payment, Refund
 from payments.reconcile_models import Discrepancy
-from ticketing.models import Order, Seat, Ticket
+from risk.switch_models import KillSwitch, Stoppable
+from ticketing.models import Order, Seat, ShowCancellation, Ticket
 from wallet import journal, topups
 from wallet.journal import Booked, SetAside
 from wallet.topups import TopUp
@@ -132,10 +133,22 @@ def _told(case: Case, numbers: list[str]) -> list[Notification]:
 
 
 def _others(case: Case) -> dict[Key, str]:
+    if case.subject_kind == "show":
+        return _of_show(case.subject)
     if case.subject_kind != "discrepancy":
         return {}
     found = Discrepancy.objects.filter(pk=int(case.subject)).values_list("state", flat=True).first()
     return {("discrepancy", case.subject): str(found or "")}
+
+
+def _of_show(code: str) -> dict[Key, str]:
+    """Whether it takes place, and whether its sale is stopped."""
+    cancelled = ShowCancellation.objects.filter(show__code=code).first()
+    stopped = KillSwitch.objects.filter(kind=Stoppable.SALE, target=code, is_stopped=True).exists()
+    return {
+        ("show", code): "cancelled" if cancelled else "takes_place",
+        ("sale", code): "stopped" if stopped else "on",
+    }
 
 
 def _messages(
@@ -146,4 +159,6 @@ def _messages(
     keys += [f"notify:{row.pk}" for row in told]
     if case.subject_kind == "message":
         keys.append(case.subject)
+    if case.subject_kind == "show":
+        keys.append(f"cancel:{case.subject}")
     return list(OutboxMessage.objects.filter(key__in=keys).order_by("pk")) if keys else []

@@ -25,7 +25,7 @@ RIGHTS: Mapping[str, tuple[str, ...]] = {
     VIEWER: (),
     OPERATOR: (
         *("desk.assign_case", "desk.resolve_operations"),
-        *("risk.throw_killswitch", "ticketing.refund_order"),
+        *("risk.throw_killswitch", "ticketing.refund_order", "ticketing.cancel_show"),
     ),
     APPROVER: ("desk.approve_resolution",),
     FINANCE: (

@@ -1,6 +1,7 @@
 """
-What staff wish for and may not do alone, and that no detector finds: a refund above `REFUND_ALONE_MAX_MINOR`. A wish
-becomes a case that waits for approval from its first moment; approving, rejecting or withdrawing its request ends it.
+What staff wish for and may not do alone, and that no detector finds: a refund above `REFUND_ALONE_MAX_MINOR`, the end
+of a show that was sold. A wish becomes a case that waits for approval from its first moment; approving, rejecting or
+withdrawing its request ends it.
 
 Everything else is as with any case: it is tried for the preview, tried again against the present when it is approved,
 never by its maker (desk.approve), and done by the service that one person would have called.
@@ -23,7 +24,7 @@ from desk.acts import ALWAYS, Act, CannotBeDone, Way
 from desk.models import CASE_LIFECYCLE, Case, CaseState, Queue, ResolutionRequest
 from desk.trail import Person
 from desk.types import CaseType
-from ticketing import refund_preview, refunding
+from ticketing import cancelling, refund_preview, refunding
 from ticketing.models import Order
 from ticketing.refund_models import SeatsAfter
 
@@ -263,4 +264,70 @@ REFUND_WANTED = CaseType(
     is_wish=True,
 )
 
-types.register(REFUND_WANTED)
+
+# -- a show that does not take place -----------------------------------------------------------------------------
+def cancellation_of(*, code: str, said_zh: str = "", said_en: str = "") -> Wish:
+    """
+    The end of a show as its maker wants it. What it costs is looked at anew by who approves: a sale goes on while he
+    reads, so that no amount is part of what is approved.
+
+    :raises ticketing.cancelling.NoSuchShow: see there
+    :raises desk.approve.NotNeeded: one person is enough, or it is cancelled already
+    """
+    seen = cancelling.preview(code)
+    if seen.cancelled_at or not seen.needs_approval:
+        raise approve.NotNeeded(code)
+    currency, amount_minor = max(seen.sums.items(), key=lambda pair: pair[1])
+    return Wish(
+        kind=SHOW_TO_CANCEL.code,
+        subject=code,
+        amount_minor=amount_minor,
+        currency=currency,
+        facts={"said_zh": said_zh, "said_en": said_en},
+    )
+
+
+def cancel_show(act: Act) -> None:
+    """The sale stops in this transaction; the workers end and refund the orders."""
+    words, maker = act.case.facts, handle_of(act.maker)
+    as_cannot(
+        lambda: cancelling.cancel(
+            code=act.case.subject,
+            reason=act.reason,
+            actor=maker or handle_of(act.actor),
+            approved_by=handle_of(act.actor) if maker else "a second person",
+            said_zh=words.get("said_zh", ""),
+            said_en=words.get("said_en", ""),
+            now=act.now,
+        ),
+        cancelling.NotCancellable,
+        cancelling.NoSuchShow,
+    )
+
+
+CANCEL_SHOW = Way(
+    code="cancel_show",
+    title=_("Cancel the show"),
+    says=_(
+        "The sale stops at once; open orders end; every paid order gets all its money back. It cannot be undone."
+    ),
+    do=cancel_show,
+    two_people=ALWAYS,
+    leaves=CaseState.RESOLVED,
+)
+
+SHOW_TO_CANCEL = CaseType(
+    code="show_to_cancel",
+    title=_("Show that is to be cancelled"),
+    says=_("Staff want to cancel a show and refund everybody. Another person looks at it and decides."),
+    subject_kind="show",
+    queue=Queue.OPERATIONS,
+    rests=timedelta(minutes=1),
+    due=timedelta(hours=1),
+    ways=(CANCEL_SHOW,),
+    detector=DETECTOR,
+    right="ticketing.cancel_show",
+    is_wish=True,
+)
+
+types.register(REFUND_WANTED, SHOW_TO_CANCEL)

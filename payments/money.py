@@ -36,9 +36,10 @@ __all__ = [
     "book_by_hand",
     "book_refund_done",
     "book_refund_requested",
+    "book_refunds_requested",
     "book_success",
-    "fold",
     "book_show_settlements",
+    "fold",
     "lock_and_share",
     "release_hold",
     "reverse_by_hand",
@@ -71,12 +72,12 @@ def buyer_bonus(buyer_id: int, currency: str) -> str:
     return ledger.account_code(AccountKind.BUYER_BONUS, buyer_id, currency)
 
 
-def open_system_accounts(*, channels: list[str], currency: str, now: datetime) -> None:
 def merchant(code: str, currency: str) -> str:
     """What is an organiser's own and may be withdrawn."""
     return ledger.account_code(AccountKind.MERCHANT, code, currency)
 
 
+def open_system_accounts(*, channels: list[str], currency: str, now: datetime) -> None:
     """Open the accounts that every sale posts to. Repeatable."""
     for kind in (
         AccountKind.GUARANTEE,
@@ -188,21 +189,21 @@ def lock_and_share(takings: Sequence[Taking]) -> list[Share]:
 
 def book_refund_requested(refund: Refund, *, at: datetime) -> None:
     """A won payment's money leaves where it was credited; a surplus payment's waits in suspense already."""
-    payment = refund.payment
-    if payment.outcome != Outcome.WON:
-        return
-    credited = next(
-        line.account for line in ledger.lines_of(f"pay:{payment.number}") if line.amount_minor > 0
-    )
-    _post(
-        key=f"refund-requested:{refund.number}",
-        kind="refund_requested",
-        of=payment,
-        debit=credited,
-        credit=suspense(refund.currency),
-        amount_minor=refund.amount_minor,
-        at=at,
-    )
+    book_refunds_requested([refund], at=at)
+
+
+def book_refunds_requested(refunds: Sequence[Refund], *, at: datetime) -> None:
+    """The same for many, in two statements."""
+    won = [refund for refund in refunds if refund.payment.outcome == Outcome.WON]
+    taken = ledger.lines_of_all(f"pay:{refund.payment.number}" for refund in won)
+    entries = []
+    for refund in won:
+        number, amount_minor = refund.payment.number, refund.amount_minor
+        credited = next(line.account for line in taken[f"pay:{number}"] if line.amount_minor > 0)
+        lines = (Line(credited, -amount_minor), Line(suspense(refund.currency), amount_minor))
+        key, reference = f"refund-requested:{refund.number}", refund.payment.purchase_number
+        entries.append(Entry(key, "refund_requested", reference, lines))
+    ledger.post_all(entries, at=at)
 
 
 def book_refund_done(refund: Refund, *, at: datetime) -> None:
@@ -250,7 +251,6 @@ def book_settlement(
     ledger.post(Entry(key, "settlement", reference, lines), at=at)
 
 
-# For statements over many payments: what an entry moved on clearing accounts (`%(clearing)s`, by their ids).
 @dataclass(frozen=True, slots=True)
 class ShowSettled:
     """A show's money to its organiser (`net_minor`) and to the platform (`fee_minor`); below zero it comes back."""
@@ -290,6 +290,7 @@ def lock_merchants(owners: Iterable[tuple[str, str]]) -> dict[str, int]:
     return ledger.lock_available({merchant(code, currency) for code, currency in owners})
 
 
+# For statements over many payments: what an entry moved on clearing accounts (`%(clearing)s`, by their ids).
 CLEARED = """
 SELECT sum(posting.amount_minor)
   FROM wallet_journalentry entry JOIN wallet_posting posting ON posting.entry_id = entry.id

@@ -29,6 +29,7 @@ from ticketing import (
     prerender,
     settlements_admin,  # noqa: F401  (registers settlement with organisers)
 )
+from ticketing.cancel_admin import Cancelling
 from ticketing.models import Event, Invitation, Organiser, PriceTier, SalePhase, Section, Show, Venue
 from ticketing.settlement_admin import ShowsSettlement
 from wallet.admin import amount
@@ -179,8 +180,9 @@ class ShowPhaseInline(admin.TabularInline):
 
 
 @admin.register(Show)
-class ShowAdmin(SettingUp):
-    list_display = ("code", "event", "venue", "starts_at", "doors_at")
+class ShowAdmin(Cancelling, SettingUp):
+    list_display = ("code", "event", "venue", "starts_at", "doors_at", "takes_place")
+    readonly_fields = ("takes_place",)
     list_filter = ("venue", "event")
     list_select_related = ("event", "venue")
     search_fields = ("code", "event__name_zh", "event__name_en")

@@ -46,6 +46,7 @@ WHY = {
     "not_paid": _("Only a paid order can be given back."),
     "no_rule": _("The organiser takes no tickets of this show back."),
     "too_late": _("The time to give tickets back is over."),
+    "show_cancelled": _("The show does not take place: all of the money goes back by itself."),
     "no_tickets": _("Name the tickets to give back; the order has none left, or none were named."),
     "no_such_ticket": _("A ticket is not of this order."),
     "ticket_used": _("A ticket was used already."),

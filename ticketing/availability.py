@@ -23,6 +23,7 @@ FREE = Count("pk", filter=Q(state=SeatState.FREE))
 
 Counts = dict[int, tuple[int, int]]
 NONE, COMING, OPEN, OVER, STOPPED = "none", "coming", "open", "over", "stopped"
+CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,8 @@ def in_section(show: Show, section: Section) -> list[RowSeats]:
 def phase_to_show(show: Show, *, now: datetime) -> tuple[SalePhase | None, str]:
     """The phase that is open, else the next one, else the last one; and which it is, or that staff stopped the sale."""
     phases = list(SalePhase.objects.filter(show=show).order_by("opens_at"))
+    if show.cancelled_at:
+        return (phases[-1] if phases else None), CANCELLED
     for phase in phases:
         if phase.closes_at > now:
             if switches.stopped(switches.SALE, show.code):

@@ -132,6 +132,8 @@ class Show(models.Model):
     code = models.SlugField(unique=True)
     starts_at = models.DateTimeField()
     doors_at = models.DateTimeField(null=True, blank=True)
+    # It does not take place (ticketing.cancelling); who cancelled it and why stands in its ShowCancellation.
+    cancelled_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = _("show")
@@ -441,7 +443,8 @@ class RushLane(models.Model):
         return f"{self.tier_id} {self.worker} {self.fence}"
 
 
-# Refunds keep their tables in a module of their own.
+# Shows that do not take place keep their tables in a module of their own, and so do refunds.
+from ticketing.cancel_models import CancellationEvent, ShowCancellation  # noqa: E402, F401
 from ticketing.refund_models import (  # noqa: E402, F401
     RefundedSeat,
     RefundPolicy,

@@ -76,7 +76,7 @@ def place_order(
         )
     if tier is None:
         raise NoSuchTier(tier_id)
-    if switches.stopped(switches.SALE, tier.show.code):
+    if tier.show.cancelled_at or switches.stopped(switches.SALE, tier.show.code):
         raise phases.SaleStopped(tier.show.code)
     phase = phases.open_phase(tier.show_id, now=now)
     phases.check_eligible(phase, buyer, now=now)

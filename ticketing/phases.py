@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import connection
 
 from accounts.models import User
+from basis import columns
 from ticketing.models import Invitation, SalePhase
 
 
@@ -133,3 +135,28 @@ def give_back_some(phase_id: int, buyer_id: int, quantity: int) -> None:
             "UPDATE ticketing_allowance SET taken = taken - %s WHERE phase_id = %s AND buyer_id = %s",
             [quantity, phase_id, buyer_id],
         )
+
+
+# In the same order of locks as above.
+GIVE_BACK_MANY = """
+WITH gone AS (
+  SELECT phase_id, buyer_id, sum(quantity) AS quantity
+    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS given(phase_id, buyer_id, quantity)
+   GROUP BY phase_id, buyer_id
+), mine AS (
+  SELECT allowance.id, gone.quantity
+    FROM ticketing_allowance allowance
+    JOIN gone ON gone.phase_id = allowance.phase_id AND gone.buyer_id = allowance.buyer_id
+   ORDER BY allowance.phase_id, allowance.buyer_id FOR NO KEY UPDATE OF allowance
+)
+UPDATE ticketing_allowance allowance SET taken = allowance.taken - mine.quantity
+  FROM mine WHERE allowance.id = mine.id
+"""
+
+
+def give_back_many(given: Iterable[tuple[int, int, int]]) -> None:
+    """For each (phase, buyer, quantity): so many seats no longer count against the buyer's limit."""
+    rows = list(given)
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.execute(GIVE_BACK_MANY, [columns.wholes(column) for column in zip(*rows, strict=True)])

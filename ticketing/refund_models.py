@@ -99,6 +99,7 @@ class RefundStep(models.Model):
 class AskedBy(models.TextChoices):
     BUYER = "buyer", _("the buyer, by the published rule")
     STAFF = "staff", _("staff")
+    SHOW = "show", _("the show was cancelled")
 
 
 class RefundRequest(models.Model):

@@ -40,7 +40,8 @@ BY_RULE, BY_STAFF = "by_rule", "by_staff"
 class NotRefundable(Exception):
     """
     Nothing was changed. `reason`: `not_paid`, `no_rule`, `too_late`, `no_tickets`, `no_such_ticket`, `ticket_used`,
-    `ticket_void`, `too_much`, `nothing_back`, `terms_changed`, `stale`, `needs_approval`, `same_person`.
+    `ticket_void`, `too_much`, `nothing_back`, `terms_changed`, `stale`, `needs_approval`, `same_person`,
+    `show_cancelled`.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -105,6 +106,8 @@ def quote(order: Order, *, now: datetime, numbers: Sequence[str] | None = None) 
     refusal = ""
     if order.state != OrderState.PAID:
         refusal = "not_paid"
+    elif order.show.cancelled_at:
+        refusal = "show_cancelled"  # all of it goes back by itself, not what a rule leaves of it
     elif terms is None:
         refusal = "no_rule"
     elif step is None:

@@ -33,6 +33,15 @@ class WantedRefund:
 
 
 @dataclass(frozen=True, slots=True)
+class WantedCancellation:
+    """A show that is to be cancelled; what buyers are told, in both languages."""
+
+    show: str
+    said_zh: str = ""
+    said_en: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Maker:
     """Who asks, from where, and why. The same `key` asks once."""
 
@@ -43,7 +52,7 @@ class Maker:
 
 
 class Asker(Protocol):
-    def __call__(self, wanted: WantedRefund, *, maker: Maker, now: datetime) -> str:
+    def __call__(self, wanted: WantedRefund | WantedCancellation, *, maker: Maker, now: datetime) -> str:
         """
         The address of the page where the request can be followed.
 
@@ -60,7 +69,7 @@ def asked_through(asker: Asker) -> None:
     _askers[:] = [asker]
 
 
-def ask(wanted: WantedRefund, *, maker: Maker, now: datetime) -> str:
+def ask(wanted: WantedRefund | WantedCancellation, *, maker: Maker, now: datetime) -> str:
     """
     Ask for a second person's approval; nothing moves before it. Answers as `Asker` does.
 

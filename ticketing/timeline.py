@@ -55,6 +55,10 @@ SENTENCES: Mapping[tuple[str, str, str], tuple[str, str]] = {
         says("The money came after the order had closed. As you allowed, equal seats of the same price are yours."),
     ),
     (ORDER, "cancelled", "cancelled_by_buyer"): (BUYER, says("You cancelled the order. The seats are released.")),
+    (ORDER, "cancelled", "show_cancelled"): (
+        STAFF,
+        says("The show does not take place. The order is cancelled; nothing is to be paid."),
+    ),
     (ORDER, "expired", "hold_over"): (SYSTEM, says("Not paid in time. The seats are released.")),
     (ORDER, "refunded", "refunded_in_full"): (SYSTEM, says("The order is refunded in full. Its tickets are void.")),
     (ORDER, "refunded", "refunded_less_fee"): (
@@ -111,6 +115,10 @@ SENTENCES: Mapping[tuple[str, str, str], tuple[str, str]] = {
     ),
     (REFUND, "requested", "by_rule"): (BUYER, says("%(amount)s goes back to you through %(channel)s.")),
     (REFUND, "requested", "by_staff"): (STAFF, says("Our staff send %(amount)s back to you through %(channel)s.")),
+    (REFUND, "requested", "show_cancelled"): (
+        STAFF,
+        says("The show does not take place: all that is left, %(amount)s, goes back to you through %(channel)s."),
+    ),
     (REFUND, "requested", "*"): (STAFF, says("A refund of %(amount)s through %(channel)s is requested.")),
     (REFUND, "processing", "accepted"): (CHANNEL, says("%(channel)s is working on the refund.")),
     (REFUND, "processing", "*"): (SYSTEM, says("The refund is with %(channel)s; we keep asking until it is done.")),
@@ -231,6 +239,12 @@ def _give_back_facts(order: Order) -> Iterable[Line]:
             "%(count)d tickets given back; they are void. %(kept)s of their price is kept.",
             request.tickets,
         )
+        if request.asked_by == AskedBy.SHOW:
+            text = ngettext(
+                "%(count)d ticket is void: the show does not take place.",
+                "%(count)d tickets are void: the show does not take place.",
+                request.tickets,
+            )
         who = BUYER if request.asked_by == AskedBy.BUYER else STAFF
         yield Line(request.made_at, "tickets.void.given_back", text % words, request.refund_number, who)
 

@@ -202,6 +202,15 @@ def lines_of(key: str) -> list[Line]:
     return [Line(code, amount) for code, amount in rows]
 
 
+def lines_of_all(keys: Iterable[str]) -> dict[str, list[Line]]:
+    """The lines booked under each of these keys that exist."""
+    found: dict[str, list[Line]] = {}
+    rows = Posting.objects.filter(entry__key__in=list(keys)).order_by("id")
+    for key, code, amount in rows.values_list("entry__key", "account__code", "amount_minor"):
+        found.setdefault(key, []).append(Line(code, amount))
+    return found
+
+
 def reverse(key: str, *, by: str, at: datetime, memo: str = "") -> bool:
     """
     Undo the entry `key` by a new entry `by` with the opposite lines. Nothing is edited; a second reversal is refused.

@@ -13,14 +13,14 @@ from desk.trail import Person
 from ticketing import refunding
 from ticketing.models import Order
 from ticketing.refund_admin import WHY
-from ticketing.second_person import CannotAsk, Maker, WantedRefund
+from ticketing.second_person import CannotAsk, Maker, WantedCancellation, WantedRefund
 
 
-def ask(wanted: WantedRefund, *, maker: Maker, now: datetime) -> str:
+def ask(wanted: WantedRefund | WantedCancellation, *, maker: Maker, now: datetime) -> str:
     """Registered as `ticketing.second_person.Asker`; see there."""
     by = Person(maker.user, maker.address)
     try:
-        asked = wishes.asked(maker.key, wanted.order) or wishes.ask(
+        asked = wishes.asked(maker.key, _subject(wanted)) or wishes.ask(
             _wish(wanted, now=now), reason=maker.reason, by=by, key=maker.key, now=now
         )
     except wishes.AskedBefore:
@@ -36,7 +36,13 @@ def ask(wanted: WantedRefund, *, maker: Maker, now: datetime) -> str:
     return reverse("admin:desk_approval", args=[asked.pk])
 
 
-def _wish(wanted: WantedRefund, *, now: datetime) -> wishes.Wish:
+def _subject(wanted: WantedRefund | WantedCancellation) -> str:
+    return wanted.order if isinstance(wanted, WantedRefund) else wanted.show
+
+
+def _wish(wanted: WantedRefund | WantedCancellation, *, now: datetime) -> wishes.Wish:
+    if isinstance(wanted, WantedCancellation):
+        return wishes.cancellation_of(code=wanted.show, said_zh=wanted.said_zh, said_en=wanted.said_en)
     return wishes.refund_of(
         order=Order.objects.get(number=wanted.order),
         tickets=list(wanted.tickets),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from desk.models import CaseState
 from desk.pages import kinds, words
@@ -148,8 +149,18 @@ _STATES: Mapping[str, Any] = {
 }
 
 
+_WORDS: Mapping[tuple[str, str], Any] = {
+    ("show", "takes_place"): gettext_lazy("takes place"),
+    ("show", "cancelled"): gettext_lazy("cancelled"),
+    ("sale", "on"): gettext_lazy("goes on"),
+    ("sale", "stopped"): gettext_lazy("stopped"),
+}
+
+
 def _state(kind: str, told: str) -> str:
     """The name of a state; what stands behind it (an outcome) is said as it is."""
+    if (kind, told) in _WORDS:
+        return str(_WORDS[kind, told])
     state, _space, more = told.partition(" ")
     choices = _STATES.get(kind)
     name = str(choices(state).label) if choices and state in choices.values else state

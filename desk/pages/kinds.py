@@ -122,11 +122,14 @@ _THINGS: Mapping[str, Any] = {
     "discrepancy": _("discrepancy"),
     "finding": _("finding"),
     "settlement": _("settlement to the merchant"),
+    "show": _("show"),
+    "sale": _("sale"),
 }
 _MESSAGES: Mapping[str, Any] = {
     "payment.chase": _("the channel is asked about the payment"),
     "refund.drive": _("the refund is sent to the channel"),
     "notify.apply": _("the channel's message is applied"),
+    "show.cancel": _("the show's orders are ended and refunded"),
 }
 _FACTS: Mapping[str, Any] = {
     "state": _("state"),

@@ -50,7 +50,7 @@ def order(request: HttpRequest, number: str) -> HttpResponse:
         "timeline": timeline(found)[::-1],
         "now": now,
     }
-    if found.state == OrderState.PAID:
+    if found.state == OrderState.PAID and not found.show.cancelled_at:
         terms = refund_terms.terms_to_show(found.show)
         context["refund_rule"] = refunds.rule_of(terms)
         context["can_give_back"] = terms is not None and terms.step_at(now) is not None

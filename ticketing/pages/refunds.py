@@ -91,6 +91,8 @@ def said(reason: str) -> str:
             return _("The organiser takes no tickets of this show back.")
         case "too_late":
             return _("The time to give tickets back is over.")
+        case "show_cancelled":
+            return _("The show does not take place: all of your money goes back by itself.")
         case "terms_changed":
             return _("Another amount goes back by now. Nothing was given back; please look again.")
         case "ticket_used":

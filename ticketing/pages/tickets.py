@@ -37,7 +37,8 @@ def tickets(request: HttpRequest) -> HttpResponse:
 def ticket(request: HttpRequest, number: str) -> HttpResponse:
     found = get_object_or_404(_with_places(), number=number, buyer=buyer_of(request))
     # A void ticket has no code: what cannot be scanned cannot be tried at the door or sold on.
-    code = cashier.qr(domain.payload(found)) if found.state != TicketState.VOID else None
+    admits = found.state != TicketState.VOID and not found.show.cancelled_at
+    code = cashier.qr(domain.payload(found)) if admits else None
     return render(request, "pages/ticket.html", {"ticket": found, "code": code})
 
 

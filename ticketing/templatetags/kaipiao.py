@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from payments import redirect
 from payments.models import Refund
 from ticketing import refund_terms
-from ticketing.models import Show
+from ticketing.models import Show, ShowCancellation
 from ticketing.pages import refunds, stops
 from ticketing.timeline import BUYER, CHANNEL, STAFF
 from ticketing.wording import amount, channel_name
@@ -119,3 +119,10 @@ def is_offered(refund: Refund) -> bool:
 def refund_rule(show: Show) -> list[str]:
     """The published refund rule of a show, at most half a minute old."""
     return refunds.rule_of(refund_terms.terms_to_show(show))
+
+
+@register.simple_tag
+def cancellation_words(show: Show) -> str:
+    """What the staff say about a show that does not take place, in the reader's language; may be empty."""
+    found = ShowCancellation.objects.filter(show=show).first()
+    return found.said if found else ""
