@@ -37,7 +37,9 @@ def main() -> None:
 
 def _most_resident_kb() -> int:
     """Of this program alone: `getrusage` also counts what was resident before the exec, which is the parent's."""
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    [line] = [
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")
+    ]
     return int(line.split()[1])
 
 

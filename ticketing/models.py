@@ -327,7 +327,7 @@ class Seat(models.Model):
 
     show = models.ForeignKey(Show, on_delete=models.PROTECT, related_name="seats", db_index=False)
     tier = models.ForeignKey(PriceTier, on_delete=models.PROTECT, related_name="seats", db_index=False)
-    row = models.ForeignKey(Row, on_delete=models.PROTECT, related_name="+")
+    row = models.ForeignKey(Row, on_delete=models.PROTECT, related_name="+", db_index=False)
     row_rank = models.IntegerField()
     position = models.IntegerField()
     label = models.CharField(max_length=8)
@@ -339,13 +339,13 @@ class Seat(models.Model):
     class Meta:
         verbose_name = _("seat")
         verbose_name_plural = _("seats")
+        # No index may name the state: then a held seat becomes a sold one without a word to any index (a HOT update).
         indexes = [
             models.Index(
                 fields=["tier", "row_rank", "row", "position"],
                 name="ticketing_seat_free",
-                condition=Q(state="F"),
+                condition=Q(order=None),
             ),
-            models.Index(fields=["tier", "state"], name="ticketing_seat_tier_state"),
         ]
         constraints = [
             models.UniqueConstraint(name="ticketing_seat_once", fields=["show", "row", "position"]),
@@ -407,7 +407,7 @@ class Ticket(models.Model):
 
     number = models.CharField(max_length=32)
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="tickets")
-    seat = models.ForeignKey(Seat, on_delete=models.PROTECT, related_name="tickets")
+    seat = models.ForeignKey(Seat, on_delete=models.PROTECT, related_name="tickets", db_index=False)
     show = models.ForeignKey(Show, on_delete=models.PROTECT, related_name="tickets", db_index=False)
     buyer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="tickets")
     state = models.CharField(max_length=8, choices=TicketState, default=TicketState.VALID)

@@ -40,7 +40,7 @@ FREE_ROWS = """
 SELECT seat.row_rank, seat.row_id, row.seats,
        array_agg(seat.id ORDER BY seat.position), array_agg(seat.position ORDER BY seat.position)
   FROM ticketing_seat seat JOIN ticketing_row row ON row.id = seat.row_id
- WHERE seat.tier_id = %s AND seat.state = 'F' AND (seat.row_rank, seat.row_id) > (%s, %s)
+ WHERE seat.tier_id = %s AND seat.state = 'F' AND seat.order_id IS NULL AND (seat.row_rank, seat.row_id) > (%s, %s)
  GROUP BY seat.row_rank, seat.row_id, row.seats
  ORDER BY seat.row_rank, seat.row_id LIMIT %s
 """

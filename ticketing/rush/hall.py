@@ -103,7 +103,8 @@ FREE = """
 SELECT seat.row_id, seat.row_rank, row.seats, seat.id, seat.position, section.code, row.label, seat.label
   FROM ticketing_seat seat JOIN ticketing_row row ON row.id = seat.row_id
   JOIN ticketing_section section ON section.id = row.section_id
- WHERE seat.tier_id = %s AND seat.state = 'F' ORDER BY seat.row_rank, seat.row_id, seat.position
+ WHERE seat.tier_id = %s AND seat.state = 'F' AND seat.order_id IS NULL
+ ORDER BY seat.row_rank, seat.row_id, seat.position
 """
 
 
