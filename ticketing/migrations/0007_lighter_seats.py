@@ -12,7 +12,7 @@ ROOM = "ALTER TABLE ticketing_seat SET (fillfactor = 60)"
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ticketing', '0005_lighter_indexes'),
+        ('ticketing', '0006_settlement'),
     ]
 
     operations = [
