@@ -14,6 +14,7 @@ from desk import ways
 from desk.acts import BY_MONEY_AT_RISK, Act, Way
 from desk.models import Queue
 from desk.types import CaseType, register
+from payments import outbox
 from payments.reconcile import explain
 from payments.reconcile_models import DiscrepancyState, Klass
 
@@ -51,7 +52,21 @@ SET_RIGHT = Way(
     do=settle_as_set_right,
     two_people=BY_MONEY_AT_RISK,
 )
-ways.ALL.update({way.code: way for way in (EXPLAIN_DIFFERENCE, SET_RIGHT)})
+
+
+def ask_statement_again(act: Act) -> None:
+    outbox.hasten([act.case.subject], now=act.now)
+
+
+ASK_STATEMENT = Way(
+    code="ask_statement",
+    title=_("Ask for the statement again"),
+    says=_(
+        "The channel is asked now, and again at growing distances. Uploading the file settles the case as well."
+    ),
+    do=ask_statement_again,
+)
+ways.ALL.update({way.code: way for way in (EXPLAIN_DIFFERENCE, SET_RIGHT, ASK_STATEMENT)})
 SETTLED = (EXPLAIN_DIFFERENCE, SET_RIGHT)
 
 DETECTOR = """
@@ -131,4 +146,56 @@ LEDGER = _type(
 )
 
 ALL = (MISSING_HERE, MISSING_THERE, DIFFERS, STATUS, LEDGER)
-register(*ALL)
+
+# Statements that were asked for (payments.statements.fetch: from five past ten on the next day) and are not here whole.
+NOT_HERE = """
+SELECT message.key AS subject, message.payload ->> 'channel' AS channel, '' AS purchase_kind, '' AS purchase_number,
+       '' AS payment_number, 0 AS amount_minor, 'CNY' AS currency, asked.at AS since,
+       left(message.last_error, 80) AS cause,
+       jsonb_build_object('error', left(message.last_error, 300), 'kind', message.payload ->> 'kind',
+                          'day', message.payload ->> 'day', 'tries', message.attempts,
+                          'asked_again', message.done_at IS NULL) AS facts
+  FROM payments_outboxmessage message
+ CROSS JOIN LATERAL (
+   SELECT greatest(((message.payload ->> 'day')::date + 1 + time '10:05') AT TIME ZONE %(zone)s,
+                   message.created_at) AS at) asked
+ WHERE message.key LIKE %(keys)s AND (message.done_at IS NULL OR message.last_error <> '')
+   AND (message.last_error LIKE %(spoilt)s) = {spoilt} AND asked.at < %(before)s
+   AND NOT EXISTS (
+     SELECT 1 FROM payments_statement here
+      WHERE here.channel = message.payload ->> 'channel' AND here.kind = message.payload ->> 'kind'
+        AND here.day = (message.payload ->> 'day')::date AND here.replaced_by_id IS NULL
+        AND coalesce(here.totals -> 'covers', '["payment", "refund"]') @> '["payment", "refund"]')
+"""
+NAMES = {"zone": "Asia/Shanghai", "keys": "statement:%", "spoilt": "Spoilt:%"}
+
+LATE = CaseType(
+    code="statement_late",
+    title=_("A statement has not come"),
+    says=_(
+        "The channel has not given us a day's statement. Until it is here, nothing of that day is compared."
+    ),
+    subject_kind="message",
+    queue=Queue.FINANCE,
+    rests=timedelta(hours=2),
+    due=timedelta(hours=24),
+    ways=(ASK_STATEMENT, ways.EXPLAIN),
+    detector=NOT_HERE.format(spoilt="false"),
+    parameters=NAMES,
+)
+REFUSED = CaseType(
+    code="statement_refused",
+    title=_("A statement cannot be read"),
+    says=_(
+        "The channel's file is damaged or not what it must be, and none of it is loaded. The error names the line."
+    ),
+    subject_kind="message",
+    queue=Queue.FINANCE,
+    rests=timedelta(0),
+    due=timedelta(hours=24),
+    ways=(ASK_STATEMENT, ways.EXPLAIN),
+    detector=NOT_HERE.format(spoilt="true"),
+    parameters=NAMES,
+)
+
+register(*ALL, LATE, REFUSED)

@@ -36,6 +36,17 @@ STATEMENT_LEASE = timedelta(minutes=30)
 RETRY_S = (1, 2, 5, 10, 30, 60, 300, 900)
 
 
+class TryAgain(Exception):
+    """
+    The work did not succeed, for a reason that staff read, and says when it is to be tried again. With `at` None it is
+    not: the message ends, and keeps the reason.
+    """
+
+    def __init__(self, reason: str, *, at: datetime | None) -> None:
+        super().__init__(reason)
+        self.at = at
+
+
 def handles(kind: str) -> Callable[[Handler], Handler]:
     """Register a handler: `handler(payload, *, attempt, now) -> datetime | None`."""
 
@@ -84,7 +95,7 @@ def hasten(keys: Iterable[str], *, now: datetime) -> None:
     """Make messages due now, also those that were done: something changed and the work must be looked at again."""
     keys = list(keys)
     OutboxMessage.objects.filter(key__in=keys).update(due_at=now, done_at=None, attempts=0, leased_until=None)
-    _nudge_on_commit([COMPENSATE])
+    _nudge_on_commit(key.replace(":", ".", 1) for key in keys)  # keys begin as their kinds do
 
 
 def _nudge_on_commit(kinds: Iterable[str]) -> None:
@@ -147,12 +158,19 @@ def _handle(row: OutboxMessage, clock: Callable[[], datetime]) -> None:
     error = ""
     try:
         again = _handlers[row.kind](row.payload, attempt=row.attempts, now=clock())
+    except TryAgain as told:
+        log.warning("outbox.not_yet", extra={"key": row.key, "kind": row.kind, "reason": str(told)})
+        error, again = _said(told), told.at
     except Exception as raised:
         log.exception("outbox.handler_failed", extra={"key": row.key, "kind": row.kind})
-        error = f"{type(raised).__name__}: {raised}"[:2000]
+        error = _said(raised)
         again = clock() + timedelta(seconds=RETRY_S[min(row.attempts, len(RETRY_S) - 1)])
     mine = OutboxMessage.objects.filter(pk=row.pk, leased_until=row.leased_until)
     if again is None:
-        mine.update(done_at=clock(), leased_until=None, last_error="")
+        mine.update(done_at=clock(), leased_until=None, last_error=error)
     else:
         mine.update(due_at=again, leased_until=None, last_error=error)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:2000]

@@ -28,6 +28,15 @@ class ReconcileRun(models.Model):
     statement = models.ForeignKey(
         Statement, verbose_name=_("statement"), on_delete=models.PROTECT, related_name="runs"
     )
+    # The day's movements that it compared and booked, if there were any.
+    funds = models.ForeignKey(
+        Statement,
+        verbose_name=_("movements of money"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+    )
     state = models.CharField(_("state"), max_length=8, choices=RunState, default=RunState.RUNNING)
     rounds = models.IntegerField(_("rounds"), default=1)
     started_at = models.DateTimeField(_("started at"))

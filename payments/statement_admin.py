@@ -227,8 +227,7 @@ def _loaded(request: HttpRequest, form: UploadForm) -> Statement | None:
 
 def _missing() -> list[OutboxMessage]:
     """Statements that were asked for and are not here, the latest day first."""
-    waiting = OutboxMessage.objects.filter(kind="statement.fetch", done_at=None, attempts__gt=0)
-    return list(waiting.order_by("-key")[:MISSING_SHOWN])
+    return fetch.not_here(limit=MISSING_SHOWN)
 
 
 def _flat(value: Any) -> str:

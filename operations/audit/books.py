@@ -145,6 +145,37 @@ SELECT entry.key, 'it books a settlement that does not exist'
 """,
 )
 
+# What a run booked last is the day's word: a newer statement is due, and books the difference with the next run.
+SETTLEMENTS_ARE_STATED = Check(
+    name="6.settlements_are_stated",
+    says="what was settled for a day is what the day's statement of movements, as it was booked last, says",
+    checked="SELECT count(DISTINCT (channel, day)) FROM payments_reconcilerun WHERE funds_id IS NOT NULL",
+    wrong="""
+WITH last AS (
+  SELECT channel, day, max(funds_id) AS statement_id FROM payments_reconcilerun
+   WHERE funds_id IS NOT NULL AND state = 'done' GROUP BY channel, day
+), stated AS (
+  SELECT line.channel, line.day, line.currency, round(sum(line.fee_milli) / 1000)::bigint AS fee,
+         coalesce(-sum(line.amount_minor) FILTER (WHERE line.kind = 'transfer'), 0)::bigint AS transfer
+    FROM last JOIN payments_statementline line
+      ON line.statement_id = last.statement_id AND line.channel = last.channel AND line.day = last.day
+   GROUP BY line.channel, line.day, line.currency
+), each AS (
+  SELECT channel, day, currency, 'fee' AS kind, fee AS minor FROM stated WHERE fee <> 0
+   UNION ALL SELECT channel, day, currency, 'transfer', transfer FROM stated WHERE transfer <> 0
+), settled AS (
+  SELECT channel, day, currency, kind, sum(amount_minor)::bigint AS minor FROM payments_settlement
+   GROUP BY channel, day, currency, kind HAVING sum(amount_minor) <> 0
+)
+SELECT concat_ws(' ', coalesce(each.channel, settled.channel), coalesce(each.day, settled.day),
+                 coalesce(each.kind, settled.kind), coalesce(each.currency, settled.currency)) AS what,
+       format('the statement says %%s, %%s is settled', coalesce(each.minor, 0), coalesce(settled.minor, 0)) AS why
+  FROM each FULL JOIN settled ON settled.channel = each.channel AND settled.day = each.day
+   AND settled.currency = each.currency AND settled.kind = each.kind
+ WHERE coalesce(each.minor, 0) <> coalesce(settled.minor, 0)
+""",
+)
+
 SUSPENSE_IS_ON_ITS_WAY = Check(
     name="6.suspense_is_on_its_way",
     says="suspense holds exactly the refunds that are not done yet",
@@ -170,5 +201,6 @@ CHECKS = (
     REFUNDS_ARE_BOOKED,
     CLEARING_IS_OWED,
     SETTLEMENTS_ARE_BOOKED,
+    SETTLEMENTS_ARE_STATED,
     SUSPENSE_IS_ON_ITS_WAY,
 )

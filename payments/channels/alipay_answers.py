@@ -8,15 +8,14 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from payments.channels import port, raw_json
+from payments.channels.clock import BEIJING
 from payments.channels.signing import is_signed
 from payments.channels.yuan import to_fen
 
-BEIJING = ZoneInfo("Asia/Shanghai")
 CLOCK_FORMAT = "%Y-%m-%d %H:%M:%S"
 CURRENCY = "CNY"
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode
-from zoneinfo import ZoneInfo
 
 from payments.channels import bills, port, wechat_bills, wechat_notify
+from payments.channels.clock import BEIJING
 from payments.channels.replay import SeenKeys
 from payments.channels.signing import load_private, load_public, sign
 from payments.channels.wechat_answers import (
@@ -35,7 +35,6 @@ from payments.channels.wire import Answer, Silence, Wire
 
 log = logging.getLogger(__name__)
 
-BEIJING = ZoneInfo("Asia/Shanghai")
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 TRADES = "/v3/pay/transactions"
 REFUNDS = "/v3/refund/domestic/refunds"

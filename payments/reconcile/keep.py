@@ -38,11 +38,13 @@ SELECT DISTINCT ON (found.key) found.key || CASE WHEN known.times > 0 THEN '#' |
  WHERE NOT coalesce(known.alive, false) AND NOT coalesce(known.decided, false)
  ORDER BY found.key, line_id
 """
-# A statement that replaces another has lines of its own; our side may have moved without ending the difference.
+# A statement that replaces another has lines of its own; our side may have moved without ending the difference; what
+# was carried is open when its time is over.
 FRESHEN = """
-UPDATE payments_discrepancy old SET line_id = found.line_id, facts = found.facts
+UPDATE payments_discrepancy old SET line_id = found.line_id, facts = found.facts, state = found.state
   FROM waiting JOIN found ON found.key = waiting.key
- WHERE old.id = waiting.id AND (old.line_id IS DISTINCT FROM found.line_id OR old.facts <> found.facts)
+ WHERE old.id = waiting.id
+   AND (old.line_id IS DISTINCT FROM found.line_id OR old.facts <> found.facts OR old.state <> found.state)
 """
 SETTLE = """
 UPDATE payments_discrepancy old SET state = 'resolved', resolved_at = %(now)s,

@@ -12,10 +12,11 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 
-from payments.reconcile import absent, compare, keep, ledger, repeats, settle
+from payments.reconcile import absent, compare, funds, keep, ledger, repeats, settle
 from payments.reconcile.scope import Scope, clear_away, lay_out
 from payments.reconcile_models import ReconcileRun, RunState
 from payments.statement_models import Statement, StatementKind
+from payments.statements import load
 
 MANY_LINES = 5_000
 
@@ -36,17 +37,16 @@ def reconcile(*, channel: str, day: date, now: datetime, dry_run: bool = False) 
     :raises NoStatement: see there
     :raises Busy: see there
     """
-    statement = Statement.objects.filter(
-        channel=channel, kind=StatementKind.TRADE, day=day, replaced_by=None
-    ).first()
+    statement = load.current(channel=channel, kind=StatementKind.TRADE, day=day)
     if statement is None:
         raise NoStatement(f"{channel} {day}")
+    moved = load.current(channel=channel, kind=StatementKind.FUNDS, day=day)
     _know_the_lines(statement)
-    scope = Scope(channel=channel, day=day, now=now, statement=statement)
+    scope = Scope(channel=channel, day=day, now=now, statement=statement, funds=moved)
     try:
         with transaction.atomic():
             counts = _compare(scope)
-            counts["settled"] = settle.book(channel=channel, day=day, now=now)
+            counts["settled"] = settle.book(moved, now=now) if moved else {}
             transaction.set_rollback(dry_run)
     except Busy:
         raise
@@ -81,14 +81,14 @@ def _compare(scope: Scope) -> dict[str, Any]:
     run = _begin(scope)
     values = scope.values()
     lay_out(values)
-    for step in (repeats, compare, absent, ledger):
+    for step in (repeats, compare, absent, ledger, funds):
         step.find(values)
     counts = keep.keep(run, values)
     clear_away()
     if run:
         took = timedelta(seconds=time.perf_counter() - began)
         ReconcileRun.objects.filter(pk=run.pk).update(
-            state=RunState.DONE, finished_at=scope.now + took, counts=counts, error=""
+            state=RunState.DONE, funds=scope.funds, finished_at=scope.now + took, counts=counts, error=""
         )
     return counts
 

@@ -29,6 +29,7 @@ class Scope:
     day: date
     now: datetime
     statement: Statement | None = None
+    funds: Statement | None = None
 
     @property
     def covers(self) -> tuple[str, ...]:
@@ -48,6 +49,8 @@ class Scope:
             "now": self.now,
             "zone": settings.TIME_ZONE,
             "statement": self.statement.pk if self.statement else None,
+            "funds": self.funds.pk if self.funds else None,
+            "covers": [*self.covers],
             "payments_begin": begins if "payment" in self.covers else ends,
             "refunds_begin": begins if "refund" in self.covers else ends,
             "begins": begins if self.statement else ends,
@@ -61,8 +64,8 @@ class Scope:
 # `waiting`: what is unsettled, to be judged again. `extra`: lines that repeat another. `found`: what this run sees.
 WORKING_TABLES = """
 CREATE TEMPORARY TABLE waiting ON COMMIT DROP AS
-SELECT id, run_id, kind, number, line_id, regexp_replace(key, '#[0-9]+$', '') AS key FROM payments_discrepancy
- WHERE channel = %(channel)s AND state IN ('open', 'carried') AND klass <> 'funds_differ';
+SELECT id, run_id, klass, kind, number, day, line_id, regexp_replace(key, '#[0-9]+$', '') AS key
+  FROM payments_discrepancy WHERE channel = %(channel)s AND state IN ('open', 'carried');
 CREATE TEMPORARY TABLE extra (line_id bigint PRIMARY KEY, nth text) ON COMMIT DROP;
 CREATE TEMPORARY TABLE found (
   key text, klass text, kind text, number text, day date, state text DEFAULT 'open', line_id bigint, payment_id bigint,
@@ -75,6 +78,9 @@ COUNTING = """
 CREATE TEMPORARY TABLE live ON COMMIT DROP AS
 SELECT id, day, coalesce(totals -> 'covers', '["payment", "refund"]'::jsonb) AS covers FROM payments_statement
  WHERE channel = %(channel)s AND kind = 'trade' AND replaced_by_id IS NULL;
+CREATE TEMPORARY TABLE live_funds ON COMMIT DROP AS
+SELECT id, day, coalesce(totals ->> 'refunds_by', 'number') AS refunds_by FROM payments_statement
+ WHERE channel = %(channel)s AND kind = 'funds' AND replaced_by_id IS NULL;
 """
 
 # Lines to be judged: the statement's, and those of other days on which something unsettled depends.
@@ -96,7 +102,7 @@ lines AS (
 def clear_away() -> None:
     """Drop the working tables, so that the caller's transaction may run another day."""
     with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE waiting, extra, found, live, repeated, known")
+        cursor.execute("DROP TABLE waiting, extra, found, live, live_funds, repeated, known, judged")
 
 
 def lay_out(values: dict[str, Any]) -> None:
@@ -104,7 +110,7 @@ def lay_out(values: dict[str, Any]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(WORKING_TABLES, values)
         cursor.execute(COUNTING, values)
-        cursor.execute("ANALYZE waiting, live")
+        cursor.execute("ANALYZE waiting, live, live_funds")
 
 
 def lines_of(kind: str) -> str:

@@ -1,22 +1,19 @@
 """
 Settlement of the clearing accounts: what a funds statement says the channel kept as fees or sent to our bank leaves
 the channel's clearing account. What was booked before for the same day counts: a statement that replaces another books
-the difference, and running it again books nothing.
-
-Payments and refunds were booked when they happened; a funds statement must move as much as the day's trade statement.
+the difference, and running it again books nothing. Payments and refunds were booked when they happened.
 """
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
 from payments import money
-from payments.reconcile.scope import BOTH
-from payments.reconcile_models import ReconcileRun, Settlement
-from payments.statement_models import Statement, StatementKind
+from payments.reconcile_models import Settlement
+from payments.statement_models import Statement
 
 # Fees stand in lines of their own, or are told inside the line of a payment.
 MOVED = """
@@ -38,39 +35,10 @@ SELECT coalesce(wanted.kind, booked.kind), coalesce(wanted.currency, booked.curr
  WHERE coalesce(wanted.minor, 0) <> coalesce(booked.minor, 0) ORDER BY 1, 2
 """
 
-# The trade statement's sums of the day, of what it covers, against the funds statement's, with the fees that were taken
-# inside a line; and movements that are none of what we know.
-FUNDS = """
-WITH sums AS (
-  SELECT kind, currency, coalesce(round(sum(amount_minor + CASE kind WHEN 'other' THEN 0 ELSE fee_milli END / 1000.0)
-           FILTER (WHERE statement_id = %(funds)s)), 0)::bigint AS funds,
-         coalesce(sum(amount_minor) FILTER (WHERE statement_id = %(trade)s AND status <> 'failed'), 0)::bigint AS trade
-    FROM payments_statementline
-   WHERE channel = %(channel)s AND day = %(day)s AND kind = ANY(%(kinds)s)
-     AND statement_id IN (%(funds)s, %(trade)s)
-   GROUP BY kind, currency
-)
-SELECT concat_ws(':', %(channel)s, kind, 'funds_differ', %(day)s, currency, left(md5(concat_ws('/', trade, funds)), 8)),
-       kind, currency, trade, funds FROM sums WHERE trade <> funds
-"""
-KEEP = """
-INSERT INTO payments_discrepancy (key, run_id, channel, day, klass, kind, number, ours_minor, theirs_minor, currency,
-  state, resolution, reason, resolved_by, facts, first_seen_day, found_at)
-VALUES (%(key)s, %(run)s, %(channel)s, %(day)s, 'funds_differ', %(kind)s, '', %(trade)s, %(moved)s, %(currency)s,
-  'open', '', '', '', '{}', %(day)s, %(now)s) ON CONFLICT (key) DO NOTHING
-"""
-SETTLE = """
-UPDATE payments_discrepancy SET state = 'resolved', resolution = 'agrees', resolved_at = %(now)s
- WHERE channel = %(channel)s AND day = %(day)s AND klass = 'funds_differ' AND state IN ('open', 'carried')
-   AND kind = ANY(%(kinds)s) AND NOT key = ANY(%(keys)s)
-"""
 
-
-def book(*, channel: str, day: date, now: datetime) -> dict[str, int]:
-    """Book the day's funds statement in the caller's transaction; fen by kind, nothing where there is no statement."""
-    funds = _counting(channel, day, StatementKind.FUNDS)
-    if funds is None:
-        return {}
+def book(funds: Statement, *, now: datetime) -> dict[str, int]:
+    """Book a day's funds statement in the caller's transaction; fen by kind and currency."""
+    channel, day = funds.channel, funds.day
     values: dict[str, Any] = {"channel": channel, "day": day, "funds": funds.pk, "now": now}
     with connection.cursor() as cursor:
         cursor.execute(MOVED, values)
@@ -96,24 +64,4 @@ def book(*, channel: str, day: date, now: datetime) -> dict[str, int]:
             reference=f"{channel}:{day}",
             at=now,
         )
-    _compare(values)
     return {f"{kind}:{currency}": amount for kind, currency, amount in moved}
-
-
-def _compare(values: dict[str, Any]) -> None:
-    trade = _counting(values["channel"], values["day"], StatementKind.TRADE)
-    run = ReconcileRun.objects.filter(statement=trade).order_by("pk").last() if trade else None
-    if trade is None or run is None:
-        return
-    values = {**values, "trade": trade.pk, "kinds": [*(trade.totals.get("covers") or BOTH), "other"]}
-    with connection.cursor() as cursor:
-        cursor.execute(FUNDS, values)
-        odd = cursor.fetchall()
-        for key, kind, currency, listed, moved in odd:
-            found = {"key": key, "kind": kind, "currency": currency, "trade": listed, "moved": moved}
-            cursor.execute(KEEP, {**values, **found, "run": run.pk})
-        cursor.execute(SETTLE, {**values, "keys": [row[0] for row in odd]})
-
-
-def _counting(channel: str, day: date, kind: StatementKind) -> Statement | None:
-    return Statement.objects.filter(channel=channel, day=day, kind=kind, replaced_by=None).first()

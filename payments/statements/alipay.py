@@ -45,7 +45,6 @@ FUNDS_KINDS = {
     "收费": LineKind.FEE,
     "退费": LineKind.FEE,
     "提现": LineKind.TRANSFER,
-    "转账": LineKind.TRANSFER,
 }
 PREFACE_LINES_MAX = 20
 
@@ -53,7 +52,7 @@ PREFACE_LINES_MAX = 20
 class AlipayTrade:
     """Payments and refunds (`trade`, 业务明细)."""
 
-    channel = CHANNEL
+    channel, currency = CHANNEL, CURRENCY
     kind: str = StatementKind.TRADE
 
     def recognises(self, head: Sequence[str]) -> bool:
@@ -66,7 +65,7 @@ class AlipayTrade:
 class AlipayFunds:
     """Movements on the merchant's account (`signcustomer`, 账务明细)."""
 
-    channel = CHANNEL
+    channel, currency = CHANNEL, CURRENCY
     kind: str = StatementKind.FUNDS
 
     def recognises(self, head: Sequence[str]) -> bool:
@@ -81,11 +80,12 @@ class _AlipayReader:
 
     wanted: Sequence[str]
     covers: Sequence[str] = ("payment", "refund")
-    totals_wanted: frozenset[str]
+    refunds_by = "number"
 
     def __init__(self, expected: Expected) -> None:
         self.expected = expected
         self.told: dict[str, Any] = {}
+        self.says_whose = self.says_when = False
         self.clock = cells.clock_of(expected.day)
 
     def lines(self, numbered: Numbered) -> Iterator[Line]:
@@ -110,6 +110,8 @@ class _AlipayReader:
         number = 0
         for number, text in rows:
             if not text.startswith("#") and text.strip():
+                if not (self.says_whose and self.says_when):
+                    raise Refused(number, "preface")
                 self.names = cells.header(text.split(","))
                 for name in self.wanted:
                     if name not in self.names:
@@ -125,8 +127,10 @@ class _AlipayReader:
         account, merchant = ACCOUNT(text), self.expected.merchant
         if account and merchant and not account[1].startswith(merchant):
             raise Refused(number, "other_merchant", account[1])
+        self.says_whose = self.says_whose or account is not None
         if not text.startswith("#起始日期"):
             return
+        self.says_when = True
         try:
             first, last = (date(*map(int, parts)) for parts in DATES(text))
         except ValueError as error:
@@ -173,19 +177,20 @@ class _AlipayReader:
             raise Refused(number, "row", text[:40])
         ours, last = self.sums(), number
         for last, line in rows:
-            total = TOTAL(line) if ours else None
+            total = TOTAL(line)
             if total:
                 self._check(last, total, ours)
-            elif line.strip() and (ours or not line.startswith("#导出时间")):
+            elif line.strip() and not (self.told and line.startswith("#导出时间")):
                 raise Refused(last, "after_the_end", line[:40])
-        if ours:
+        # Where there was nothing, some exports leave the total of it out; but never all of them.
+        if not self.told or any(rows for rows, _ in ours.values()):
             raise Refused(last + 1, "truncated", "、".join(ours))
 
     def _check(self, number: int, total: re.Match[str], ours: dict[str, tuple[int, dict[str, int]]]) -> None:
         """Compare one line of totals and strike it off those that are still wanted."""
         name, told = total[1], {word.strip(): yuan for word, yuan in SUMS(total[3])}
         if name not in ours:
-            raise Refused(number, "totals", name)
+            raise Refused(number, "after_the_end" if name in self.told else "totals", name)
         rows, sums = ours.pop(name)
         self.told[name] = {"count": total[2]} | told
         if int(total[2]) != rows:
@@ -212,6 +217,8 @@ class TradeReader(_AlipayReader):
         payment = what == "交易"
         if not payment and what != "退款":
             raise ValueError(f"业务类型 {what[:16]!r}")
+        if payment and amount < 0:
+            raise ValueError(f"订单金额 {ordered}")
         sums = self.paid if payment else self.returned
         sums[0] += 1
         sums[1] += amount
@@ -243,6 +250,7 @@ class TradeReader(_AlipayReader):
 
 class FundsReader(_AlipayReader):
     wanted = FUNDS_COLUMNS
+    refunds_by = "payment"
 
     def __init__(self, expected: Expected) -> None:
         super().__init__(expected)

@@ -35,6 +35,7 @@ class Text:
     opened: Callable[[], BinaryIO]
     encoding: str
     head: tuple[str, ...]
+    checksum: int = 0  # as a zip tells it of each of its members
 
     def numbered(self) -> Iterator[tuple[int, str]]:
         """
@@ -84,7 +85,7 @@ def _of_zip(file: BinaryIO) -> list[Text]:
     members = [member for member in archive.infolist() if not member.is_dir()]
     if len(members) > MEMBERS_MAX:
         raise Refused(0, "foreign", f"{len(members)}")
-    return [_text(_name(member), _unzipped(archive, member)) for member in members]
+    return [_text(_name(member), _unzipped(archive, member), member.CRC) for member in members]
 
 
 def _name(member: zipfile.ZipInfo) -> str:
@@ -134,7 +135,7 @@ class _Unclosed(io.RawIOBase):
         return len(got)
 
 
-def _text(name: str, opened: Callable[[], BinaryIO]) -> Text:
+def _text(name: str, opened: Callable[[], BinaryIO], checksum: int = 0) -> Text:
     with closing(opened()) as stream:
         head = stream.read(HEAD_BYTES)
     encoding = "utf-8"
@@ -143,4 +144,4 @@ def _text(name: str, opened: Callable[[], BinaryIO]) -> Text:
     except UnicodeDecodeError:
         encoding = "gb18030"  # GBK's superset: names of people are not bound to GBK
     lines = head.decode(encoding, errors="replace").removeprefix(BOM).split("\n")[:HEAD_LINES]
-    return Text(name, opened, encoding, tuple(line.rstrip("\r") for line in lines))
+    return Text(name, opened, encoding, tuple(line.rstrip("\r") for line in lines), checksum)

@@ -19,15 +19,16 @@ def of(channel: str) -> Sequence[Format]:
     return [form for form in FORMATS if form.channel == channel]
 
 
-def find(file: BinaryIO) -> tuple[Format, Text]:
+def find(file: BinaryIO) -> tuple[Format, list[Text]]:
     """
-    The one statement in `file`, told by its content; a summary beside it is passed over.
+    The one statement in `file`, told by its content, in the order of its parts; a summary beside it is passed over.
 
     :raises Refused: there is none, or more than one, or the file is damaged
     """
     found = [(form, text) for text in archive.texts(file) for form in FORMATS if form.recognises(text.head)]
     if not found:
         raise Refused(1, "foreign")
-    if len(found) > 1:
+    form = found[0][0]
+    if any(other is not form for other, _ in found):
         raise Refused(0, "several")
-    return found[0]
+    return form, sorted((text for _, text in found), key=lambda text: text.name)

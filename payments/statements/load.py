@@ -5,16 +5,18 @@ anything in the file is wrong, nothing of it is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import chain
 from typing import Any, BinaryIO
 
 from django.db import connection, transaction
 
 from payments.statement_models import Statement, StatementLine, StatementSource
-from payments.statements import formats, keep
-from payments.statements.shape import Expected, Line, Reader, Refused
+from payments.statements import formats, halves, keep
+from payments.statements.parts import Parts
+from payments.statements.shape import Expected, Line, Refused
 
 COLUMNS = (
     "statement_id, line_no, channel, day, kind, number, payment_number, reference, amount_minor, fee_milli, "
@@ -47,13 +49,15 @@ def load(
     now: datetime,
     by: str = "",
     replace: bool = False,
+    told: Callable[[int], None] = lambda _rows: None,
 ) -> Statement:
     """
-    Load a statement, all of it or nothing. `replace` says that it takes the place of one loaded before.
+    Load a statement, all of it or nothing. `replace` says that it takes the place of one loaded before; a half of a day
+    joins the other half, which it leaves as it is. `told` hears how many rows are read, now and then.
 
     :raises Refused: the file is damaged, foreign, of another day or merchant, or loaded already
     """
-    form, text = formats.find(file)
+    form, texts = formats.find(file)
     if (wanted.channel or form.channel, wanted.kind or form.kind) != (form.channel, form.kind):
         raise Refused(1, "other_statement", f"{form.channel} {form.kind}")
     sha256 = keep.digest(file)
@@ -61,16 +65,20 @@ def load(
         channel=form.channel,
         kind=form.kind,
         day=wanted.day,
-        currency=CURRENCY,
+        currency=form.currency,
         sha256=sha256,
         source=source,
         loaded_at=now,
         uploaded_by=by,
     )
-    reader = form.reader(Expected(day=wanted.day, merchant=wanted.merchants.get(form.channel, "")))
+    parts = Parts(form, texts, Expected(day=wanted.day, merchant=wanted.merchants.get(form.channel, "")))
     with transaction.atomic():
-        older = _claim(statement, replace=replace)
-        statement.lines, statement.totals = _copy(statement, reader, reader.lines(text.numbered()))
+        older = _claim(statement)
+        lines = parts.lines()
+        begun = chain(filter(None, [next(lines, None)]), lines)  # what it covers is known with its first line
+        halves.refuse_what_is_known(older, covers=parts.covers, replace=replace)
+        statement.lines, statement.totals = _copy(statement, parts, begun, told)
+        halves.join(statement, older)
         statement.file.name = keep.keep(
             file, channel=form.channel, kind=form.kind, day=wanted.day, sha256=sha256
         )
@@ -92,10 +100,10 @@ def load_nothing(*, wanted: Wanted, now: datetime) -> Statement:
         source=StatementSource.FETCHED,
         loaded_at=now,
         lines=0,
-        totals={"covers": ["payment", "refund"]},
+        totals={"covers": [*halves.BOTH]},
     )
     with transaction.atomic():
-        _claim(statement, replace=False)
+        halves.refuse_what_is_known(_claim(statement), covers=halves.BOTH, replace=False)
         _enter(statement, None)
     return statement
 
@@ -105,8 +113,8 @@ def current(*, channel: str, kind: str, day: date) -> Statement | None:
     return Statement.objects.filter(channel=channel, kind=kind, day=day, replaced_by=None).first()
 
 
-def _claim(statement: Statement, *, replace: bool) -> Statement | None:
-    """Keep other loaders of this statement out, give it its number, and answer the one that it replaces."""
+def _claim(statement: Statement) -> Statement | None:
+    """Keep other loaders of this statement out, give it its number, and answer the one that counts so far."""
     with connection.cursor() as cursor:
         # The session's own limits are for buyers; these end with the transaction.
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [LOAD_TIMEOUT])
@@ -118,10 +126,7 @@ def _claim(statement: Statement, *, replace: bool) -> Statement | None:
     known = Statement.objects.filter(channel=statement.channel, kind=statement.kind, day=statement.day)
     if known.filter(sha256=statement.sha256).exists():
         raise Refused(0, "doubled")
-    older = known.filter(replaced_by=None).first()
-    if older is not None and not replace:
-        raise Refused(0, "known_day")
-    return older
+    return known.filter(replaced_by=None).first()
 
 
 def _enter(statement: Statement, older: Statement | None) -> None:
@@ -131,7 +136,9 @@ def _enter(statement: Statement, older: Statement | None) -> None:
     statement.save(force_insert=True)
 
 
-def _copy(statement: Statement, reader: Reader, lines: Iterator[Line]) -> tuple[int, dict[str, Any]]:
+def _copy(
+    statement: Statement, parts: Parts, lines: Iterator[Line], told: Callable[[int], None]
+) -> tuple[int, dict[str, Any]]:
     """Stream the lines to Postgres; their number and totals."""
     before = f"{statement.pk}\t"
     about = f"\t{statement.channel}\t{statement.day.isoformat()}\t"
@@ -153,14 +160,15 @@ def _copy(statement: Statement, reader: Reader, lines: Iterator[Line]) -> tuple[
                 copy.write("".join(rows))
                 written += ROWS_A_WRITE
                 rows.clear()
+                told(written)
         copy.write("".join(rows))
         written += len(rows)
-    return written, _totals(sums, reader)
+    return written, _totals(sums, parts)
 
 
-def _totals(sums: dict[str, list[int]], reader: Reader) -> dict[str, Any]:
+def _totals(sums: dict[str, list[int]], parts: Parts) -> dict[str, Any]:
     by_kind = {
         kind: {"count": count, "amount_minor": minor, "fee_milli": fee}
         for kind, (count, minor, fee) in sums.items()
     }
-    return {**by_kind, "covers": list(reader.covers), "told": reader.told}
+    return {**by_kind, "covers": parts.covers, "refunds_by": parts.refunds_by, "told": parts.told}

@@ -20,6 +20,8 @@ REASONS = {
     "encoding": _("this line is not text in the file's encoding"),
     "foreign": _("this is no statement of a known channel"),
     "several": _("there is more than one statement in the archive"),
+    "part_twice": _("a part of the statement is in the archive twice"),
+    "preface": _("the lines before the table do not say whose they are, or of which day"),
     "other_statement": _("this is another statement than the one asked for"),
     "other_merchant": _("this belongs to another merchant"),
     "other_day": _("this belongs to another day"),
@@ -77,7 +79,10 @@ class Reader(Protocol):
     """Reads one statement. When `lines` is exhausted, the totals were found and agree."""
 
     told: dict[str, Any]  # the file's own totals
-    covers: Sequence[str]  # of "payment" and "refund": what a row would be there for
+    covers: Sequence[
+        str
+    ]  # of "payment" and "refund": what a row would be there for; known with the first line
+    refunds_by: str  # "number" or "payment": by whose number a refund is named
 
     def lines(self, numbered: Numbered) -> Iterator[Line]:
         """:raises Refused: at the first line that is not as it must be"""
@@ -89,6 +94,7 @@ class Format(Protocol):
 
     channel: str
     kind: str
+    currency: str  # of the account that it is about; each line names its own
 
     def recognises(self, head: Sequence[str]) -> bool:
         """Whether a file that begins with these lines is one of this kind."""

@@ -14,7 +14,7 @@ from payments.statement_models import LineKind, StatementKind
 from payments.statements import cells
 from payments.statements.shape import Expected, Line, Numbered, Reader, Refused
 
-CHANNEL = "wechat"
+CHANNEL, CURRENCY = "wechat", "CNY"
 PAYMENT_COLUMNS = [
     "交易时间",
     "商户号",
@@ -54,16 +54,18 @@ FUNDS_KINDS = {
     "退款": LineKind.REFUND,
     "扣除交易手续费": LineKind.FEE,
     "手续费": LineKind.FEE,
+    "退回交易手续费": LineKind.FEE,
     "退还交易手续费": LineKind.FEE,
     "提现": LineKind.TRANSFER,
 }
-FEE_INSIDE = re.compile(r"含手续费\s*([0-9.]+)\s*元").search
+# Remarks are free text: only one that is nothing but this sum, and adds up, tells that the fee was taken inside.
+FEE_INSIDE = re.compile(r"(?:结算|退款)总金额\s*([0-9.]+)\s*元;含手续费\s*([0-9.]+)\s*元").fullmatch
 
 
 class WechatTrade:
     """Payments and refunds (`tradebill`)."""
 
-    channel = CHANNEL
+    channel, currency = CHANNEL, CURRENCY
     kind: str = StatementKind.TRADE
 
     def recognises(self, head: Sequence[str]) -> bool:
@@ -76,7 +78,7 @@ class WechatTrade:
 class WechatFunds:
     """Movements on the merchant's account (`fundflowbill`)."""
 
-    channel = CHANNEL
+    channel, currency = CHANNEL, CURRENCY
     kind: str = StatementKind.FUNDS
 
     def recognises(self, head: Sequence[str]) -> bool:
@@ -91,6 +93,7 @@ class _WechatReader:
 
     end: str
     covers: Sequence[str] = ("payment", "refund")
+    refunds_by = "number"
 
     def __init__(self, expected: Expected) -> None:
         self.expected = expected
@@ -145,6 +148,7 @@ class _WechatReader:
 
 class TradeReader(_WechatReader):
     end = TRADE_END
+    covers: Sequence[str] = ()  # told by the header
 
     def begin(self, names: Sequence[str]) -> int:
         names = cells.header(names)
@@ -154,7 +158,8 @@ class TradeReader(_WechatReader):
             _demand(names, REFUND_COLUMNS)
         # A REFUND statement tells when the refund was asked for in a column of its own.
         when = "退款申请时间" if "退款申请时间" in names else "交易时间"
-        self.covers = ("payment",) if not has_refunds else ("refund",) if when != "交易时间" else self.covers
+        of_both = ("payment", "refund")
+        self.covers = ("payment",) if not has_refunds else ("refund",) if when != "交易时间" else of_both
         self.pick = itemgetter(*(names.index(name) for name in (when, *PAYMENT_COLUMNS)))
         # Where a statement has no refunds, empty cells stand for theirs.
         self.pick_refund = (
@@ -173,6 +178,8 @@ class TradeReader(_WechatReader):
         self.settled += cells.fen(settled)
         self.fees += fee_milli
         self.ordered += amount
+        if min(amount, cells.fen(settled)) < 0:
+            raise ValueError(f"订单金额 {ordered}, {settled}")
         at = self.clock(when or paid)
         currency = cells.currency(currency)
         refund_trade, refund, returned, voucher, refund_state, asked = (
@@ -181,6 +188,8 @@ class TradeReader(_WechatReader):
         self.refunded += cells.fen(returned)
         self.vouchers += cells.fen(voucher)
         self.asked += cells.fen(asked)
+        if cells.fen(asked) < 0:
+            raise ValueError(f"申请退款金额 {asked}")
         if state == PAID:
             cells.safe(ours, trade)
             return Line(
@@ -236,6 +245,8 @@ class FundsReader(_WechatReader):
         if direction not in ("收入", "支出"):
             raise ValueError(f"收支类型 {direction[:8]!r}")
         amount = cells.fen(moved)
+        if amount < 0:
+            raise ValueError(f"收支金额 {moved}")
         side = self.came if direction == "收入" else self.went
         side[0], side[1] = side[0] + 1, side[1] + amount
         self.count += 1
@@ -243,8 +254,8 @@ class FundsReader(_WechatReader):
         kind = FUNDS_KINDS.get(what, LineKind.OTHER)
         at = self.clock(when)
         traded = kind in (LineKind.PAYMENT, LineKind.REFUND)
-        inside = FEE_INSIDE(remark) if traded else None
-        fee = -signed * 1000 if kind == LineKind.FEE else cells.milli(inside[1]) if inside else 0
+        inside = _fee_inside(remark, amount) if traded else 0
+        fee = -signed * 1000 if kind == LineKind.FEE else inside
         reference = business if traded else flow
         number_of_ours = ours if traded else ""
         payment = ours if kind in (LineKind.PAYMENT, LineKind.FEE) else ""
@@ -257,7 +268,7 @@ class FundsReader(_WechatReader):
             reference,
             signed,
             -fee if kind == LineKind.REFUND else fee,
-            "CNY",
+            CURRENCY,
             "booked",
             at,
         )
@@ -270,6 +281,14 @@ class FundsReader(_WechatReader):
             "支出笔数": self.went[0],
             "支出金额": self.went[1] * 1000,
         }
+
+
+def _fee_inside(remark: str, moved: int) -> int:
+    """What was kept of a sum before it moved, in thousandths of a fen."""
+    told = FEE_INSIDE(remark.strip())
+    if told is None or cells.fen(told[1]) * 1000 - cells.milli(told[2]) != moved * 1000:
+        return 0
+    return cells.milli(told[2])
 
 
 def _refund_status(text: str) -> str:

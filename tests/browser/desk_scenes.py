@@ -17,7 +17,8 @@ from django.db import connection, transaction
 from desk import wishes
 from desk.models import Case, CaseState
 from payments import money, refunds, tasks
-from payments.models import Discrepancy, Payment, Refund, Statement
+from payments.channels import registry
+from payments.models import Discrepancy, OutboxMessage, Payment, Refund, Statement
 from risk.trading import marking
 from tests.conftest import Clock
 from tests.desk.conftest import Desk
@@ -162,18 +163,22 @@ def refund_silent(world: World) -> Scene:
 
 
 def message_failing(world: World) -> Scene:
-    """The day's statement is a page of HTML, however often it is fetched."""
-    night = world.night("alipay")
-    night.sold()
-    night.plant("junk", where="trade")
-    night.morning(days=1)
-    for _ in range(4):
-        world.desk.clock.advance(hours=1)
-        tasks.fetch_statements()
+    """The channel's credentials are gone for a while: what is to be asked cannot be asked."""
+    world.till.press(world.till.order(world.buyer("lin")), "alipay")
+    where, world.settings.SANDBOX_URL = world.settings.SANDBOX_URL, ""
+    registry._channels.cache_clear()
+    for _ in range(6):
+        world.pass_time(minutes=1)
     case = world.desk.one("message_failing")
-    world.till.house.control("DELETE", "bills/differences")
-    here = Statement.objects.filter(channel="alipay", kind="trade", day=night.today)
-    return Scene(case, "try_again", then=tasks.fetch_statements, truth=here.exists)
+    world.settings.SANDBOX_URL = where
+    registry._channels.cache_clear()
+    told = OutboxMessage.objects.filter(key=case.subject)
+    return Scene(
+        case,
+        "try_again",
+        then=lambda: world.pass_time(seconds=1),
+        truth=lambda: told.get().last_error == "",
+    )
 
 
 def hold_orphaned(world: World) -> Scene:
@@ -302,6 +307,34 @@ def statement_ledger(world: World) -> Scene:
     return Scene(world.desk.one("statement_ledger"), "explain_difference", truth=differences_settled)
 
 
+def statement_late(world: World) -> Scene:
+    """The channel is still writing it, in the afternoon."""
+    return _not_here(world, "not_ready", "statement_late", times=99)
+
+
+def statement_refused(world: World) -> Scene:
+    """The day's statement is a page of HTML, however often it is fetched."""
+    return _not_here(world, "junk", "statement_refused")
+
+
+def _not_here(world: World, what: str, kind: str, **args: Any) -> Scene:
+    night = world.night("alipay")
+    night.sold()
+    night.plant(what, where="trade", **args)
+    night.morning(days=1)
+    for _ in range(3):
+        tasks.fetch_statements()
+        world.desk.clock.advance(hours=1, minutes=1)
+    case = world.desk.one(kind)
+    world.till.house.control("DELETE", "bills/differences")
+    here = Statement.objects.filter(channel="alipay", kind="trade", day=night.today)
+
+    def then() -> None:
+        tasks.fetch_statements()
+
+    return Scene(case, "ask_statement", then=then, truth=here.exists)
+
+
 SCENES: dict[str, Callable[[World], Scene]] = {
     scene.__name__: scene
     for scene in (
@@ -309,6 +342,6 @@ SCENES: dict[str, Callable[[World], Scene]] = {
         *(refund_silent, message_failing, hold_orphaned, suspense_differs, state_inconsistent),
         *(merchant_suspect, refund_wanted),
         *(statement_missing_here, statement_missing_there, statement_differs, statement_status),
-        *(statement_ledger,),
+        *(statement_ledger, statement_late, statement_refused),
     )
 }

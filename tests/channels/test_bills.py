@@ -11,6 +11,7 @@ import pytest
 from payments.channels import port
 from payments.channels.bills import BillAbsent, BillLink, BillNotReady, Downloaded
 from payments.statements import formats
+from payments.statements.parts import Parts
 from payments.statements.shape import Expected, Refused
 from tests.channels.rig import Sandbox, a_refund, eventually
 
@@ -67,8 +68,8 @@ def fetched(channel, kind="trade"):
 
 
 def read(file, merchant):
-    form, text = formats.find(file)
-    return list(form.reader(Expected(today(), merchant)).lines(text.numbered()))
+    form, texts = formats.find(file)
+    return list(Parts(form, texts, Expected(today(), merchant)).lines())
 
 
 @pytest.mark.parametrize("code", ["alipay", "wechat"])

@@ -9,10 +9,12 @@ from django.db import connection
 from django.utils import timezone
 
 from desk import statement_types, types
-from payments.models import Discrepancy
+from payments import outbox
+from payments.models import Discrepancy, OutboxMessage
 from payments.reconcile import run
 from payments.reconcile_models import Klass
 from payments.statement_models import StatementLine
+from payments.statements import fetch
 from tests.reconcile.hand import Hand
 
 
@@ -107,6 +109,57 @@ def test_statement_ledger(paid, statement, desk):
     assert (shown.needs_two, shown.holds, shown.moved_minor) == (True, True, payment.amount_minor)
     desk.resolve(case, "book_missing")
     statement(line(statement, payment, desk))
+    desk.ends_clean(case)
+
+
+@pytest.fixture
+def asked(desk):
+    """`asked(why)`: yesterday's statement of Alipay was asked for in the morning, and did not come."""
+
+    def ask(why: str) -> OutboxMessage:
+        day = timezone.localtime(desk.clock.now).date() - timedelta(days=1)
+        desk.clock.now = fetch._on_next_day(day, fetch.ASK_FROM)
+        about = {"channel": "alipay", "kind": "trade", "day": day.isoformat()}
+        now = desk.clock()
+        key = f"statement:alipay:trade:{day}"
+        outbox.put("statement.fetch", key=key, payload=about, due_at=now, now=now)
+        OutboxMessage.objects.filter(key=key).update(
+            last_error=why, attempts=1, due_at=now + timedelta(minutes=5)
+        )
+        desk.clock.advance(minutes=1)
+        return OutboxMessage.objects.get(key=key)
+
+    return ask
+
+
+def test_statement_late(asked, statement, desk):
+    message = asked("NotFetched: not ready: STATEMENT_CREATING")
+    assert desk.look() == []
+    desk.clock.advance(hours=2)
+    case = desk.one("statement_late")
+    assert (case.subject, case.channel, case.queue) == (message.key, "alipay", "finance")
+    assert case.facts["error"].endswith("STATEMENT_CREATING")
+    OutboxMessage.objects.update(done_at=desk.clock())  # given up: a case all the same
+    assert desk.one("statement_late") == case
+    desk.resolve(case, "ask_statement")
+    message.refresh_from_db()
+    assert (message.done_at, message.attempts, message.due_at) == (None, 0, desk.clock.now)
+    assert desk.round().resolved == 0  # nobody asks again by himself: that is what the schedule is for
+    statement.hand.load(
+        timezone.localtime(desk.clock.now).date() - timedelta(days=1), []
+    )  # somebody uploads it
+    desk.ends_clean(case)
+
+
+def test_statement_refused(asked, statement, desk):
+    message = asked("Spoilt: line 8: totals: 3.0 ≠ 2")
+    case = desk.one("statement_refused")
+    assert case.facts["error"] == message.last_error
+    day = timezone.localtime(desk.clock.now).date() - timedelta(days=1)
+    statement.hand.load(day, [], covers=["payment"])
+    assert desk.one("statement_refused") == case  # half of it is not enough
+    desk.resolve(case, "ask_statement")
+    statement.hand.load(day, [])
     desk.ends_clean(case)
 
 

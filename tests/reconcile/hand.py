@@ -20,7 +20,7 @@ class Hand:
 
     channel: str = "alipay"
     nth: int = 0
-    statements: dict[date, Statement] = field(default_factory=dict)
+    statements: dict[tuple[str, date], Statement] = field(default_factory=dict)
 
     def pay(self, at: datetime, amount: int = 10_000, **more: Any) -> Payment:
         self.nth += 1
@@ -88,9 +88,20 @@ class Hand:
         }
         return StatementLine(channel=self.channel, **(facts | changed))
 
-    def load(self, day: date, lines: Sequence[StatementLine], **totals: Any) -> Statement:
+    def moved(self, thing: Payment | Refund, at: datetime, **changed: Any) -> StatementLine:
+        """The movement of its money, its fee in a line of its own (`fee_of`)."""
+        return self.of(thing, at, **{"fee_milli": 0, "status": "booked"} | changed)
+
+    def fee_of(self, thing: Payment | Refund, at: datetime, minor: int) -> StatementLine:
+        payment = thing if isinstance(thing, Payment) else thing.payment
+        facts: dict[str, Any] = {"kind": "fee", "number": "", "payment_number": payment.number}
+        return self.of(thing, at, amount_minor=-minor, fee_milli=minor * 1000, status="booked", **facts)
+
+    def load(
+        self, day: date, lines: Sequence[StatementLine], kind: str = "trade", **totals: Any
+    ) -> Statement:
         """A day's statement; one that is there is replaced."""
-        old = self.statements.get(day)
+        old = self.statements.get((kind, day))
         with connection.cursor() as cursor:
             cursor.execute("SELECT nextval('payments_statement_id_seq')")
             key = cursor.fetchone()[0]
@@ -99,7 +110,7 @@ class Hand:
         made = Statement.objects.create(
             pk=key,
             channel=self.channel,
-            kind="trade",
+            kind=kind,
             day=day,
             currency="CNY",
             sha256=hashlib.sha256(str(key).encode()).hexdigest(),
@@ -110,5 +121,5 @@ class Hand:
         for place, line in enumerate(lines, start=1):
             line.pk, line.statement, line.line_no, line.day = None, made, place, day
         StatementLine.objects.bulk_create(lines)
-        self.statements[day] = made
+        self.statements[kind, day] = made
         return made

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from operations.audit import books
+from operations.audit.checks import Result
+from operations.audit.run import audit
 from payments.models import Discrepancy, Settlement, Statement, StatementLine
 from payments.reconcile import due, run, settle
 from tests.reconcile.conftest import DAY, MORNING_AFTER, later
@@ -45,6 +48,15 @@ def statement(kind: str, lines: list[Told], at: datetime = MORNING_AFTER) -> Sta
     return made
 
 
+def book(now: datetime = MORNING_AFTER) -> None:
+    settle.book(Statement.objects.get(kind="funds", replaced_by=None), now=now)
+
+
+def stated() -> Result:
+    (result,) = audit(now=later(1), checks=[books.SETTLEMENTS_ARE_STATED])
+    return result
+
+
 def replaced(old: Statement, lines: list[Told]) -> Statement:
     # As the loader does it: the old one learns its successor before that is there.
     from django.db import connection
@@ -63,7 +75,7 @@ def balances() -> dict[str, int]:
 def test_fees_and_transfers_leave_the_clearing_account_once() -> None:
     statement("funds", FUNDS)
     for _ in range(2):
-        settle.book(channel="alipay", day=DAY, now=MORNING_AFTER)
+        book()
     assert balances() == {
         "clearing:alipay:CNY": 9_060,
         "channel_fee:alipay:CNY": -60,
@@ -74,9 +86,9 @@ def test_fees_and_transfers_leave_the_clearing_account_once() -> None:
 
 def test_a_statement_that_replaces_another_books_the_difference() -> None:
     old = statement("funds", FUNDS)
-    settle.book(channel="alipay", day=DAY, now=MORNING_AFTER)
+    book()
     replaced(old, [("payment", 10_000, 0), ("fee", -50, 50_000)])
-    settle.book(channel="alipay", day=DAY, now=MORNING_AFTER)
+    book()
     assert balances() == {"clearing:alipay:CNY": 50, "channel_fee:alipay:CNY": -50, "bank::CNY": 0}
     assert Settlement.objects.count() == 4
 
@@ -104,6 +116,28 @@ def test_a_day_that_moved_other_sums_than_it_lists_is_a_discrepancy_until_it_agr
     run.reconcile(channel="alipay", day=DAY, now=later(0.1))
     found.refresh_from_db()
     assert (found.state, found.resolution) == ("resolved", "agrees")
+
+
+def test_the_audit_knows_what_the_statement_that_counts_says() -> None:
+    funds = statement("funds", FUNDS)
+    statement("trade", [("payment", 10_000, 60_000)])
+    run.reconcile(channel="alipay", day=DAY, now=MORNING_AFTER)
+    replaced(funds, [("payment", 10_000, 0), ("fee", -50, 50_000)])
+    assert stated().ok  # nobody has booked the newer one yet: it is due
+    run.reconcile(channel="alipay", day=DAY, now=later(0.1))
+    assert stated().ok
+    Settlement.objects.create(
+        key="by nobody",
+        channel="alipay",
+        day=DAY,
+        kind="fee",
+        statement=funds,
+        amount_minor=7,
+        currency="CNY",
+        booked_at=later(0.2),
+    )
+    (violation,) = stated().violations
+    assert violation.what == f"alipay {DAY} fee CNY"
 
 
 def test_a_movement_of_no_known_kind_is_a_discrepancy() -> None:

@@ -127,4 +127,4 @@ def alipay(text: str = ALIPAY_TRADE, *, summary_first: bool = False, what: str =
 
 def wechat(text: str = WECHAT_ALL, *, zipped_up: bool = True) -> io.BytesIO:
     raw = b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()
-    return io.BytesIO(gzip.compress(raw) if zipped_up else raw)
+    return io.BytesIO(gzip.compress(raw, mtime=0) if zipped_up else raw)

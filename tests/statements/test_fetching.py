@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -94,7 +95,8 @@ def test_not_ready_is_asked_again(bills):
     plant(bills, "wechat", "not_ready", times=2)
     drain(at(11))
     assert ("wechat", "trade", 1) not in loaded()
-    assert message().due_at == at(11) + fetch.AGAIN
+    assert message().due_at == at(11) + fetch.AGAIN[0]
+    assert message().last_error == "NotFetched: not ready: STATEMENT_CREATING"
     drain(at(11, 15))
     drain(at(11, 30))
     assert ("wechat", "trade", 1) in loaded()
@@ -119,6 +121,32 @@ def test_a_spoilt_file_is_told_with_its_line_and_fetched_again(bills):
     bills.control("DELETE", "bills/differences")
     drain(at(12))
     assert ("alipay", "trade", 1) in loaded()
+
+
+def test_a_file_that_stays_spoilt_is_asked_for_at_growing_distances_and_not_for_ever(bills):
+    bills.paid(bills.alipay())
+    plant(bills, "alipay", "totals")
+    now, asked = at(11), []
+    for _ in range(50):
+        drain(now)
+        spoilt = message("alipay")
+        asked.append(now)
+        if spoilt.done_at:
+            break
+        now = spoilt.due_at
+    gaps = [later - earlier for earlier, later in pairwise(asked)]
+    assert len(asked) == len(fetch.AGAIN) + 1
+    assert gaps == sorted(gaps)
+    assert spoilt.last_error.startswith("Spoilt: line 8: totals")
+    assert spoilt.key in {one.key for one in fetch.not_here(limit=99)}
+    drain(now + timedelta(hours=1))
+    assert message("alipay").attempts == len(asked)  # nobody asks by itself any more
+
+    bills.control("DELETE", "bills/differences")
+    outbox.hasten([spoilt.key], now=now)  # a person does
+    drain(now)
+    assert ("alipay", "trade", 1) in loaded()
+    assert spoilt.key not in {one.key for one in fetch.not_here(limit=99)}
 
 
 def test_a_day_without_payments_has_an_empty_statement(bills):

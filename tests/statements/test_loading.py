@@ -126,6 +126,50 @@ def test_a_newer_file_replaces_only_when_told_to(store):
     assert caught.value.reason == "doubled"
 
 
+def numbers(statement):
+    lines = StatementLine.objects.filter(statement=statement).order_by("kind")
+    return list(lines.values_list("kind", "number"))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("order", [("WECHAT_SUCCESS", "WECHAT_REFUND"), ("WECHAT_REFUND", "WECHAT_SUCCESS")])
+def test_the_halves_of_a_day_are_joined_whichever_comes_first(store, order):
+    first, second = (load_it(papers.wechat(getattr(papers, name))) for name in order)
+    first.refresh_from_db()
+    assert (first.lines, first.is_whole, first.replaced_by_id) == (1, False, second.pk)
+    assert (second.lines, second.is_whole, second.totals["joined"]) == (2, True, first.pk)
+    assert numbers(second) == [("payment", "PAYMENT00000001"), ("refund", "REFUND000000001")]
+    assert second.totals["payment"] == {"count": 1, "amount_minor": 176000, "fee_milli": 1056000}
+    assert second.totals["refund"]["amount_minor"] == -10050
+    assert second.totals["told"]["payment"]["订单总金额"] == "1760.00"
+    assert second.totals["told"]["refund"]["申请退款总金额"] == "100.50"
+    assert load.current(channel="wechat", kind="trade", day=DAY) == second
+
+
+@pytest.mark.django_db
+def test_a_half_that_is_there_is_replaced_only_when_told_to_and_leaves_the_other_as_it_is(store):
+    load_it(papers.wechat(papers.WECHAT_SUCCESS))
+    load_it(papers.wechat(papers.WECHAT_REFUND))
+    newer = papers.wechat(papers.WECHAT_SUCCESS.replace("PAYMENT00000001", "PAYMENT00000009"))
+    with pytest.raises(Refused) as caught:
+        load_it(newer)
+    assert caught.value.reason == "known_day"
+    joined = load_it(newer, replace=True)
+    assert numbers(joined) == [("payment", "PAYMENT00000009"), ("refund", "REFUND000000001")]
+    assert joined.totals["told"]["refund"]["申请退款总金额"] == "100.50"
+    whole = load_it(papers.wechat(), replace=True)
+    assert (len(numbers(whole)), "joined" in whole.totals) == (3, False)
+
+
+@pytest.mark.django_db
+def test_a_refused_half_leaves_the_other_alone(store):
+    first = load_it(papers.wechat(papers.WECHAT_SUCCESS))
+    with pytest.raises(Refused):
+        load_it(papers.wechat(papers.WECHAT_REFUND.replace("`1.0,", "`2.0,")))
+    assert load.current(channel="wechat", kind="trade", day=DAY) == first
+    assert StatementLine.objects.count() == 1
+
+
 @pytest.mark.django_db
 def test_a_day_without_anything(store):
     statement = load.load_nothing(wanted=Wanted(DAY, "alipay", "trade"), now=NOW)

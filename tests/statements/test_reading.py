@@ -9,15 +9,16 @@ from datetime import timedelta
 import pytest
 
 from payments.statements import archive, cells, formats
+from payments.statements.parts import Parts
 from payments.statements.shape import REASONS, Expected, Refused
 from tests.statements import papers
 from tests.statements.papers import DAY, MCHID, SELLER
 
 
 def read(file, *, day=DAY, merchant=""):
-    form, text = formats.find(file)
-    reader = form.reader(Expected(day, merchant))
-    return form, reader, list(reader.lines(text.numbered()))
+    form, texts = formats.find(file)
+    parts = Parts(form, texts, Expected(day, merchant))
+    return form, parts, list(parts.lines())
 
 
 def refusal(file, **expected):
@@ -95,6 +96,7 @@ class TestAlipay:
             ("2026年11月20日 00", "2026年11月19日 00", (3, "other_day")),
             ("2026年11月21日 00:00:00]\n#---", "2026年11月30日 00:00:00]\n#---", (3, "other_day")),
             ("[20881021000000010156]", "[20889999000000010156]", (2, "other_merchant")),
+            ("\t,1760.00,1760.00", "\t,-1760.00,1760.00", (6, "row")),
         ],
     )
     def test_what_is_wrong_is_named_with_its_line(self, old, new, expected):
@@ -108,6 +110,47 @@ class TestAlipay:
 
     def test_a_doubled_text(self):
         assert refusal(papers.alipay(papers.ALIPAY_TRADE * 2)) == (13, "after_the_end")
+        totals = papers.ALIPAY_TRADE.splitlines(keepends=True)[9]
+        assert refusal(papers.alipay(papers.ALIPAY_TRADE + totals)) == (13, "after_the_end")
+
+    @pytest.mark.parametrize("gone", ["#账号：[20881021000000010156]\n", "#起始日期："])
+    def test_a_file_that_does_not_say_whose_or_of_which_day(self, gone):
+        text = papers.ALIPAY_TRADE.replace(gone, "#" if gone.endswith("：") else "")
+        assert refusal(papers.alipay(text), merchant=SELLER)[1] == "preface"
+
+    def test_a_day_on_which_nothing_happened(self):
+        head, tail = (
+            papers.ALIPAY_TRADE.splitlines(keepends=True)[:5],
+            papers.ALIPAY_TRADE.splitlines(True)[8:],
+        )
+        none = "".join([*head, *tail]).replace("2笔", "0笔").replace("1笔", "0笔")
+        none = none.replace("2140.00", "0.00").replace("-100.50", "0.00")
+        assert read(papers.alipay(none))[2] == []
+        no_refunds = "".join(line for line in none.splitlines(keepends=True) if "退款合计" not in line)
+        assert read(papers.alipay(no_refunds))[2] == []
+        no_totals = "".join(line for line in none.splitlines(keepends=True) if "合计" not in line)
+        assert refusal(papers.alipay(no_totals))[1] in ("after_the_end", "truncated")
+
+    def test_money_sent_to_somebody_is_no_transfer_to_our_bank(self):
+        text = papers.ALIPAY_FUNDS.replace("提现\t,\t\n", "转账\t,\t\n")
+        assert [line.kind for line in read(papers.alipay(text, what="账务明细"))[2]][-1] == "other"
+
+    def test_a_large_day_comes_in_parts(self):
+        other = papers.ALIPAY_TRADE.replace("PAYMENT", "PAYMORE").replace("REFUND", "REMORE")
+        names = ("业务明细_1.csv", "业务明细_2.csv")
+        parts = papers.zipped(
+            ("汇总.csv", papers.ALIPAY_SUMMARY), *zip(names, (papers.ALIPAY_TRADE, other), strict=True)
+        )
+        _, reader, lines = read(parts, merchant=SELLER)
+        assert [line.line_no for line in lines] == [6, 7, 8, 14, 15, 16]
+        assert len({line.number for line in lines}) == 6
+        assert reader.told[names[1]]["交易合计"]["count"] == "2"
+        spoilt = papers.zipped((names[0], papers.ALIPAY_TRADE), (names[1], other.replace("2笔", "3笔")))
+        with pytest.raises(Refused) as caught:
+            read(spoilt)
+        assert (caught.value.line, caught.value.reason) == (10, "totals")
+        assert caught.value.detail.startswith(names[1])
+        assert refusal(papers.zipped(("a.csv", other), ("b.csv", other))) == (0, "part_twice")
 
 
 class TestWechat:
@@ -149,9 +192,27 @@ class TestWechat:
         assert [(line.kind, line.amount_minor, line.fee_milli, line.number) for line in lines] == [
             ("payment", 176000, 0, "PAYMENT00000001"),
             ("fee", -1056, 1056000, ""),
-            ("refund", -10050, -60000, "REFUND000000001"),
+            ("refund", -10050, 0, "REFUND000000001"),
             ("transfer", -160000, 0, ""),
         ]
+
+    def test_a_fee_that_was_taken_inside_is_told_by_the_remark_and_by_nothing_else(self):
+        def fees(remark, moved, *, total):
+            text = papers.WECHAT_FUNDS.replace("结算总金额 1760.00 元;含手续费 0.00 元", remark)
+            text = text.replace("`收入,`1760.00", f"`收入,`{moved}").replace(
+                "`1.0,`1760.00", f"`1.0,`{total}"
+            )
+            return next(line.fee_milli for line in read(papers.wechat(text))[2])
+
+        assert fees("结算总金额 1760.00 元;含手续费 10.56 元", "1749.44", total="1749.44") == 1056000
+        assert (
+            fees("结算总金额 1760.00 元;含手续费 10.56 元", "1760.00", total="1760.00") == 0
+        )  # does not add up
+        assert fees("买家说:含手续费 10.56 元", "1760.00", total="1760.00") == 0
+
+    def test_movements_of_refunds_carry_a_fee_only_if_it_was_kept_inside(self):
+        refund = read(papers.wechat(papers.WECHAT_FUNDS))[2][2]
+        assert (refund.amount_minor, refund.fee_milli) == (-10050, 0)
 
     @pytest.mark.parametrize(
         ("old", "new", "expected"),
@@ -195,6 +256,14 @@ class TestArchives:
     def test_two_statements_in_one(self):
         both = papers.zipped(("a.csv", papers.ALIPAY_TRADE), ("b.csv", papers.ALIPAY_FUNDS))
         assert refusal(both) == (0, "several")
+        overlapping = papers.zipped(("a.csv", papers.WECHAT_SUCCESS), ("b.csv", papers.WECHAT_ALL))
+        assert refusal(overlapping) == (0, "several")
+
+    def test_both_halves_of_a_day_in_one_archive(self):
+        both = papers.zipped(("a.csv", papers.WECHAT_SUCCESS), ("b.csv", papers.WECHAT_REFUND))
+        _, reader, lines = read(both, merchant=MCHID)
+        assert reader.covers == ["payment", "refund"]
+        assert [line.number for line in lines] == ["PAYMENT00000001", "REFUND000000001"]
 
     def test_every_cut_of_a_gzip_is_found(self):
         whole = papers.wechat().getvalue()
