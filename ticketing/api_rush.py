@@ -51,6 +51,7 @@ REASONS = {
     "key_reused": "idempotency_key_reused",
     "cold": "unavailable",
 }
+HIDDEN = {"buyer", "mark", "at", "pass"}  # ours to know
 RETRIED = {"not_open", "cold"}
 
 
@@ -128,7 +129,6 @@ class RushOrdersView(APIView):
                     *SIGNED_IN,
                     "no_such_tier",
                     "pass_needed",
-                    "sale_stopped",
                 ),
                 *dict.fromkeys((*REASONS.values(), *GATED)),
             ),
@@ -223,7 +223,7 @@ def _receipt(text: str) -> Receipt:
 
 
 def _shown(told: dict[str, Any], **more: Any) -> Response:
-    body = {name: value for name, value in told.items() if name not in ("buyer", "mark", "at")} | more
+    body = {name: value for name, value in told.items() if name not in HIDDEN} | more
     if told["state"] == "queued":
         body["poll_after_ms"] = pressing.poll_after_ms(told, now=timezone.now())
     status = 202 if told["state"] == "queued" else 404 if told["state"] == "unknown" else 200
