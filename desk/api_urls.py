@@ -1,6 +1,6 @@
 from django.urls import path
 
-from desk import api, api_wishes
+from desk import api, api_disputes, api_wishes
 
 urlpatterns = [
     path("cases/<slug:number>", api.CaseView.as_view(), name="api-desk-case"),
@@ -19,4 +19,10 @@ urlpatterns = [
     ),
     path("requests/<int:request_id>/approve", api.ApproveView.as_view(), name="api-desk-approve"),
     path("requests/<int:request_id>/reject", api.RejectView.as_view(), name="api-desk-reject"),
+    path("disputes", api_disputes.DisputesView.as_view(), name="api-desk-disputes"),
+    path(
+        "disputes/<int:dispute_id>/decide",
+        api_disputes.DisputeDecisionView.as_view(),
+        name="api-desk-dispute-decide",
+    ),
 ]

@@ -15,6 +15,8 @@ from risk.trading_models import FindingState, RiskFinding
 
 ENOUGH = 40
 """So many points of open findings make a case: one grave finding, or two or three lesser ones."""
+COUNTED_DAYS, COUNTED_TIMES = 28, 2
+"""A rule counts twice at most, and what is much older than the newest finding not at all."""
 
 
 def _mark(act: Act, state: FindingState) -> None:
@@ -82,10 +84,12 @@ SELECT finding.merchant AS subject, '' AS channel, '' AS purchase_kind, '' AS pu
        max(finding.amount_minor) AS amount_minor, min(finding.currency) AS currency, min(finding.found_at) AS since,
        string_agg(finding.rule || '@' || finding.day, ',' ORDER BY finding.rule, finding.day) AS cause,
        jsonb_build_object('score', sum(finding.weight), 'rules', string_agg(DISTINCT finding.rule, ', ')) AS facts
-  FROM risk_riskfinding finding WHERE finding.state = 'open'
+  FROM (SELECT *, row_number() OVER (PARTITION BY merchant, rule ORDER BY day DESC) AS nth,
+               max(day) OVER (PARTITION BY merchant) AS newest FROM risk_riskfinding WHERE state = 'open') finding
+ WHERE finding.nth <= %(times)s AND finding.day > finding.newest - %(days)s
  GROUP BY finding.merchant HAVING sum(finding.weight) >= %(enough)s
 """,
-    parameters={"enough": ENOUGH},
+    parameters={"enough": ENOUGH, "days": COUNTED_DAYS, "times": COUNTED_TIMES},
 )
 
 register(MERCHANT_SUSPECT)

@@ -25,16 +25,17 @@ RIGHTS: Mapping[str, tuple[str, ...]] = {
     VIEWER: (),
     OPERATOR: (
         *("desk.assign_case", "desk.resolve_operations"),
-        *("risk.throw_killswitch", "ticketing.refund_order", "ticketing.cancel_show"),
+        *("risk.throw_killswitch", "ticketing.refund_order", "ticketing.cancel_show", "payments.add_dispute"),
     ),
     APPROVER: ("desk.approve_resolution",),
     FINANCE: (
         *("desk.assign_case", "desk.resolve_finance", "desk.export_trail"),
-        *("payments.add_statement", "ticketing.refund_order"),
+        *("payments.add_statement", "payments.add_dispute", "ticketing.refund_order"),
     ),
     RISK: (
         *("desk.assign_case", "desk.resolve_risk"),
         *("risk.throw_killswitch", "risk.hold_settlement", "risk.change_riskfinding"),
+        *("payments.add_dispute", "payments.change_dispute"),
     ),
 }
 

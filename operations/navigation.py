@@ -91,6 +91,7 @@ GROUPS: list[tuple[Any, list[Entry]]] = [
                 "payments.view_discrepancy",
                 "admin:payments_discrepancy_changelist",
             ),
+            (_("Disputes"), "gavel", "payments.view_dispute", "admin:payments_dispute_changelist"),
             (_("Ledger"), "menu_book", "wallet.view_journalentry", "admin:wallet_journalentry_changelist"),
             (_("Accounts"), "wallet", "wallet.view_account", "admin:wallet_account_changelist"),
         ],

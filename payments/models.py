@@ -304,7 +304,8 @@ class OutboxMessage(models.Model):
         return self.key
 
 
-# Entry to bounded channels keeps its tables in a module of its own.
+# Disputes and entry to bounded channels keep their tables in modules of their own.
+from payments.dispute_models import Dispute  # noqa: E402, F401
 from payments.entry_models import ChannelSetting, ChannelTurn  # noqa: E402, F401
 
 # And what comparing them with our books leaves behind.

@@ -17,6 +17,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
+from basis.sealed import blind_index
 from payments import asking, outbox, refunds, settle
 from payments.channels import registry
 from payments.channels.port import Declined, Notice, NotifyRefused, Paid, Refunded, Reply
@@ -99,6 +100,9 @@ def _facts(notice: Notice) -> dict[str, Any]:
         if what
         else {}
     )
+    if facts.get("payer"):
+        # Whose account it is nobody needs to read; that it is the same one again, those who look for patterns do.
+        facts["payer"] = blind_index(facts["payer"], "payments:payer")
     return {"what": type(what).__name__ if what else "", "refund_number": notice.refund_number, **facts}
 
 

@@ -110,7 +110,8 @@ def _payment(fields: Mapping[str, str]) -> port.Paid | port.Closed | port.Waitin
     state = fields["trade_status"]
     if state in PAID_STATES:
         paid_at = datetime.strptime(fields["gmt_payment"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING)
-        return port.Paid(_needed(fields, "trade_no"), to_fen(fields["total_amount"]), "CNY", paid_at)
+        payer = fields.get("buyer_open_id") or fields.get("buyer_id") or ""
+        return port.Paid(_needed(fields, "trade_no"), to_fen(fields["total_amount"]), "CNY", paid_at, payer)
     if state == "WAIT_BUYER_PAY":
         return port.Waiting()
     # Closed after a payment means refunded in full: the query tells.

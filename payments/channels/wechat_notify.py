@@ -118,7 +118,9 @@ def trade_state(resource: Mapping[str, Any]) -> port.Paid | port.Closed | port.W
         amount = resource["amount"]
         currency = str(amount.get("currency", "CNY"))
         paid_at = _time(resource["success_time"])
-        return port.Paid(_text(resource, "transaction_id"), _fen(amount["total"]), currency, paid_at)
+        payer = resource.get("payer")
+        openid = str(payer.get("openid") or "") if isinstance(payer, dict) else ""
+        return port.Paid(_text(resource, "transaction_id"), _fen(amount["total"]), currency, paid_at, openid)
     if state in ("CLOSED", "REVOKED"):
         return port.Closed(state)
     return port.Waiting() if state in ("NOTPAY", "USERPAYING", "ACCEPT") else None

@@ -6,12 +6,12 @@ The same day may be judged any number of times: live while it lasts, and once mo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from risk.trading import rules, thresholds
 from risk.trading.profile import Trading
@@ -20,6 +20,7 @@ from risk.trading_models import FindingState, MerchantDay, RiskFinding, TradingR
 POPULATION_DAYS = 28
 MARKED_DAYS = 365
 EVIDENCE_MAX = 20
+BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,46 +70,96 @@ def _floor(row: TradingRule | None, kind: rules.TradingRuleKind) -> float:
     return kind.floor if row is None or row.floor is None else row.floor
 
 
+# A percentile of each measure over the merchants' days, without those on which it was confirmed to be odd.
+POPULATION = """
+SELECT measure.key, count(*), percentile_cont(%(shares)s::float[]) WITHIN GROUP (ORDER BY measure.value::float)
+  FROM risk_merchantday day CROSS JOIN LATERAL jsonb_each_text(day.measures) measure
+ WHERE day.day >= %(since)s AND day.day < %(until)s AND NOT EXISTS (
+         SELECT 1 FROM risk_riskfinding finding
+          WHERE finding.merchant = day.merchant AND finding.day = day.day AND finding.rule = measure.key
+            AND finding.state = 'confirmed')
+ GROUP BY 1
+"""
+
+
 def learn(*, until: date, now: datetime) -> dict[str, float]:
     """Set every rule's bar anew from the merchants' days before `until` and from what staff have marked."""
-    days = list(
-        MerchantDay.objects.filter(
-            day__gte=until - timedelta(days=POPULATION_DAYS), day__lt=until
-        ).values_list("measures", flat=True)
-    )
-    since = now - timedelta(days=MARKED_DAYS)
-    marked: dict[tuple[str, str], list[float]] = {}
-    settled = RiskFinding.objects.exclude(state=FindingState.OPEN).filter(marked_at__gte=since)
-    for code, state, measure in settled.values_list("rule", "state", "measure"):
-        marked.setdefault((code, state), []).append(measure)
+    rows = {code: TradingRule.objects.get_or_create(code=code)[0] for code in rules.RULES}
+    population = _population({row.percentile for row in rows.values()}, until)
+    alarms, confirmed = _marked(now)
     learned = {}
     for code, kind in rules.RULES.items():
-        row = TradingRule.objects.get_or_create(code=code)[0]
-        population = [measures[code] for measures in days if code in measures]
-        alarms = marked.get((code, FindingState.FALSE_ALARM), [])
-        confirmed = marked.get((code, FindingState.CONFIRMED), [])
+        row = rows[code]
+        days, usual = population.get(code, (0, {}))
+        mine = [measure for (_merchant, rule), measure in alarms.items() if rule == code]
+        right = [measure for (_merchant, rule), measure in confirmed.items() if rule == code]
         learned[code] = thresholds.learned(
-            population=population,
             floor=_floor(row, kind),
-            percentile=row.percentile,
-            false_alarms=alarms,
-            confirmed=confirmed,
+            usual=usual[row.percentile] if days >= thresholds.POPULATION_MIN else None,
+            false_alarms=mine,
+            confirmed=right,
         )
-        facts = {"days": len(population), "false_alarms": len(alarms), "confirmed": len(confirmed)}
+        facts = {"days": days, "false_alarms": len(mine), "confirmed": len(right)}
         TradingRule.objects.filter(pk=row.pk).update(bar=learned[code], learned_at=now, learned_from=facts)
     return learned
 
 
+def _population(percentiles: Collection[float], until: date) -> dict[str, tuple[int, dict[float, float]]]:
+    """By rule: of how many days, and the value of each percentile."""
+    asked = sorted(percentiles)
+    values: dict[str, Any] = {
+        "shares": [one / 100 for one in asked],
+        "since": until - timedelta(days=POPULATION_DAYS),
+        "until": until,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(POPULATION, values)
+        return {code: (days, dict(zip(asked, found, strict=True))) for code, days, found in cursor.fetchall()}
+
+
+Marked = dict[tuple[str, str], float]  # by merchant and rule
+
+
+def _marked(now: datetime) -> tuple[Marked, Marked]:
+    """What staff said within a year: each merchant's largest false alarm and smallest confirmed measure of a rule."""
+    marked = RiskFinding.objects.exclude(state=FindingState.OPEN).filter(
+        marked_at__gte=now - timedelta(days=MARKED_DAYS)
+    )
+    alarms: Marked = {}
+    confirmed: Marked = {}
+    for merchant, code, state, measure in marked.values_list("merchant", "rule", "state", "measure"):
+        if state == FindingState.FALSE_ALARM:
+            alarms[merchant, code] = max(measure, alarms.get((merchant, code), measure))
+        else:
+            confirmed[merchant, code] = min(measure, confirmed.get((merchant, code), measure))
+    return alarms, confirmed
+
+
 def assess(tradings: Iterable[Trading], *, now: datetime) -> list[Judged]:
     """Judge days and write down what was found. Repeatable; what staff have marked stays as it is."""
-    in_force = bars()
-    judged = [judge(trading, in_force) for trading in tradings]
+    in_force, (alarms, confirmed) = bars(), _marked(now)
+    judged = [judge(trading, _own(trading.merchant, in_force, alarms, confirmed)) for trading in tradings]
     if not judged:
         return []
     with transaction.atomic():
         _keep_days(judged, now)
         _keep_findings(judged, now)
     return judged
+
+
+def _own(merchant: str, in_force: Mapping[str, Bar], alarms: Marked, confirmed: Marked) -> Mapping[str, Bar]:
+    """The bars for one merchant."""
+    own = {
+        code: replace(
+            bar,
+            value=thresholds.own(
+                bar.value, false_alarm=alarms[merchant, code], confirmed=(merchant, code) in confirmed
+            ),
+        )
+        for code, bar in in_force.items()
+        if (merchant, code) in alarms
+    }
+    return {**in_force, **own} if own else in_force
 
 
 def _keep_days(judged: Sequence[Judged], now: datetime) -> None:
@@ -126,17 +177,15 @@ def _keep_days(judged: Sequence[Judged], now: datetime) -> None:
         ],
         update_conflicts=True,
         unique_fields=["merchant", "day"],
+        batch_size=BATCH,
         update_fields=["facts", "measures", "score", "judged_at"],
     )
 
 
 def _keep_findings(judged: Sequence[Judged], now: datetime) -> None:
     days = {one.trading.day for one in judged}
-    merchants = {one.trading.merchant for one in judged}
-    known = RiskFinding.objects.select_for_update(no_key=True).filter(day__in=days, merchant__in=merchants)
-    marked = {
-        (row.merchant, row.rule, row.day) for row in known.order_by("pk") if row.state != FindingState.OPEN
-    }
+    known = RiskFinding.objects.select_for_update(no_key=True).filter(day__in=days).order_by("pk")
+    marked = {(row.merchant, row.rule, row.day) for row in known if row.state != FindingState.OPEN}
     rows = [
         row
         for one in judged
@@ -147,6 +196,7 @@ def _keep_findings(judged: Sequence[Judged], now: datetime) -> None:
         rows,
         update_conflicts=True,
         unique_fields=["merchant", "rule", "day"],
+        batch_size=BATCH,
         update_fields=["measure", "bar", "amount_minor", "evidence", "seen_at"],
     )
 

@@ -19,8 +19,9 @@ class Concentration:
 @dataclass(frozen=True, slots=True)
 class Trading:
     """
-    One merchant, one day. `usual_minor` is the median of the days before on which it sold; `largest_minor` the dearest
-    order and `middling_minor` the median one. `numbers` are orders to look at, by rule.
+    One merchant, one day. `usual_minor` is the median of the days before on which it sold, `usual_largest_minor` that
+    of their dearest orders; `largest_minor` is the dearest order and `middling_minor` the median one. What begins with
+    `week_` or `month_` is about the last 7 or 28 days, this one among them. `numbers` are orders to look at, by rule.
     """
 
     merchant: str
@@ -28,6 +29,7 @@ class Trading:
     paid: int = 0
     took_minor: int = 0
     usual_minor: int = 0
+    usual_largest_minor: int = 0
     days_known: int = 0
     largest_minor: int = 0
     middling_minor: int = 0
@@ -38,12 +40,13 @@ class Trading:
     card: Concentration = field(default_factory=Concentration)
     refunded: int = 0
     refunded_soon: int = 0  # within an hour of being paid
-    round_trips: int = 0  # most orders of one buyer that were paid and refunded in full
+    week_paid: int = 0
+    week_refunded: int = 0  # of those paid in the week
+    month_paid: int = 0
+    month_disputed: int = 0  # orders with a dispute that was not dismissed
+    round_trips: int = 0  # most orders of one buyer that were refunded in full within the week
     own_people: int = 0  # paid orders of those who act for the merchant, or from their devices
     split: int = 0  # orders of one buyer and one amount within minutes of each other, the longest such row
     split_minor: int = 0
     off_show: int = 0  # paid orders of events that are not published, or after the show had begun
     numbers: dict[str, Sequence[str]] = field(default_factory=dict)
-
-    def share(self, part: float) -> float:
-        return part / self.paid if self.paid else 0.0

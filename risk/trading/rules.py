@@ -21,7 +21,7 @@ Measure = Callable[[Trading], float | None]
 class TradingRuleKind:
     """
     `floor`: below it nothing is ever found, whatever others do. `weight`: what a finding adds to the merchant's score.
-    `unit`: `share`, `times` or `orders`. `fewest`: paid orders below which it does not judge.
+    `unit`: `share`, `times` or `orders`. `fewest`: the day's paid orders below which it does not judge.
     """
 
     code: str
@@ -36,10 +36,20 @@ class TradingRuleKind:
 
 
 RULES: dict[str, TradingRuleKind] = {}
+# Fewer make no habit, however large their share of a small merchant's day.
+FEW, FEW_DISPUTES = 6, 3
+
+
+FEWEST, FEWEST_TO_SHARE = 20, 10
+
+
+def _share(part: int, whole: int, *, fewest: int = FEW) -> float:
+    """What part of the whole; 0 where the part is too few to be a habit."""
+    return min(1.0, part / whole) if whole and part >= fewest else 0.0
 
 
 def rule(
-    *, title: Any, says: Any, floor: float, weight: int, unit: str, fewest: int = 20
+    *, title: Any, says: Any, floor: float, weight: int, unit: str, fewest: int = FEWEST
 ) -> Callable[[Measure], Measure]:
     """Register a measure under its function's name. Its evidence is what the facts name for it."""
 
@@ -73,13 +83,15 @@ def surge(trading: Trading) -> float | None:
 
 @rule(
     title=_("an order far above the others"),
-    says=_("The dearest order, as a multiple of the median one."),
-    floor=8.0,
+    says=_("The dearest order, as a multiple of what the dearest of a day usually is."),
+    floor=4.0,
     weight=15,
     unit="times",
 )
 def amount_out_of_pattern(trading: Trading) -> float | None:
-    return trading.largest_minor / trading.middling_minor if trading.middling_minor else None
+    if trading.days_known < 3 or trading.usual_largest_minor <= 0:
+        return None
+    return trading.largest_minor / trading.usual_largest_minor
 
 
 @rule(
@@ -90,7 +102,7 @@ def amount_out_of_pattern(trading: Trading) -> float | None:
     unit="share",
 )
 def at_night(trading: Trading) -> float | None:
-    return trading.share(trading.at_night)
+    return _share(trading.at_night, trading.paid)
 
 
 @rule(
@@ -99,51 +111,69 @@ def at_night(trading: Trading) -> float | None:
     floor=0.2,
     weight=25,
     unit="share",
+    fewest=FEWEST_TO_SHARE,
 )
 def one_buyer(trading: Trading) -> float | None:
-    return trading.share(trading.buyer.orders)
+    return _share(trading.buyer.orders, trading.paid)
 
 
 @rule(
     title=_("one device, many orders"),
-    says=_("The share of the orders that came from one device."),
+    says=_("The share of the orders that came from one device of several buyers."),
     floor=0.2,
     weight=30,
     unit="share",
+    fewest=FEWEST_TO_SHARE,
 )
 def one_device(trading: Trading) -> float | None:
-    return trading.share(trading.device.orders)
+    return _share(trading.device.orders, trading.paid)
 
 
 @rule(
     title=_("one card, many orders"),
-    says=_("The share of the orders paid from one card or one account with the channel."),
+    says=_("The share of the orders of several buyers that one card or one account with the channel paid."),
     floor=0.2,
     weight=30,
     unit="share",
+    fewest=FEWEST_TO_SHARE,
 )
 def one_card(trading: Trading) -> float | None:
-    return trading.share(trading.card.orders)
+    return _share(trading.card.orders, trading.paid)
 
 
 @rule(
     title=_("many refunds"),
-    says=_("The share of the orders that were refunded."),
+    says=_("Of the orders paid within a week, the share that is refunded."),
     floor=0.3,
     weight=20,
     unit="share",
+    fewest=0,
 )
 def refund_rate(trading: Trading) -> float | None:
-    return trading.share(trading.refunded)
+    return _share(trading.week_refunded, trading.week_paid) if trading.week_paid >= FEWEST else None
+
+
+@rule(
+    title=_("many disputes"),
+    says=_("Orders with a complaint or chargeback in four weeks, as a share of the orders paid in them."),
+    floor=0.01,
+    weight=35,
+    unit="share",
+    fewest=0,
+)
+def dispute_rate(trading: Trading) -> float | None:
+    if trading.month_paid < FEWEST:
+        return None
+    return _share(trading.month_disputed, trading.month_paid, fewest=FEW_DISPUTES)
 
 
 @rule(
     title=_("paid and refunded, again and again"),
-    says=_("How many orders of one buyer were paid and refunded in full: turnover for show."),
+    says=_("How many orders of one buyer were refunded in full within a week: turnover for show."),
     floor=4,
     weight=35,
     unit="orders",
-    fewest=4,
+    fewest=0,
 )
 def round_trips(trading: Trading) -> float | None:
     return float(trading.round_trips)
@@ -157,7 +187,7 @@ def round_trips(trading: Trading) -> float | None:
     unit="share",
 )
 def refunded_soon(trading: Trading) -> float | None:
-    return trading.share(trading.refunded_soon)
+    return _share(trading.refunded_soon, trading.paid)
 
 
 @rule(

@@ -1,40 +1,47 @@
 """
 What is too much: a percentile of what all merchants do, and what staff have said about earlier findings.
 
-Pure. A false alarm raises the bar to where it would not have rung; what was confirmed keeps it from rising past that.
+Pure. A merchant's false alarms raise the bar for that merchant; those of several merchants raise it for all. What was
+confirmed keeps it from rising past that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-# Of the false alarms so many are silenced; the strangest of them may have been waved through by mistake.
+# Of the merchants' false alarms so many are silenced; the strangest may have been waved through by mistake.
 FALSE_ALARMS_SILENCED = 0.9
-# Fewer merchants make no population: then the floor stands alone.
+# One merchant that is different is no reason to look at the others less.
+FALSE_ALARM_MERCHANTS = 3
+# Fewer merchants' days make no population: then the floor stands alone.
 POPULATION_MIN = 20
 MARGIN = 1.01
+# A merchant's habit varies from day to day: the next one may be so much stronger than the one that was explained.
+HABIT = 1.2
 
 
 def learned(
     *,
-    population: Sequence[float],
     floor: float,
-    percentile: float,
+    usual: float | None = None,
     false_alarms: Sequence[float] = (),
     confirmed: Sequence[float] = (),
 ) -> float:
     """
-    The value above which a measure is a finding. `percentile` is from 0 to 100; `false_alarms` and `confirmed` are the
-    measures of findings that staff have marked.
+    The value above which a measure is a finding, for any merchant. `usual` is the percentile of the population, None
+    while there is none; `false_alarms` the largest of each merchant that had any; `confirmed` are measures.
     """
-    bar = floor
-    if len(population) >= POPULATION_MIN:
-        bar = max(bar, quantile(population, percentile / 100))
-    if false_alarms:
+    bar = floor if usual is None else max(floor, usual)
+    if len(false_alarms) >= FALSE_ALARM_MERCHANTS:
         bar = max(bar, quantile(false_alarms, FALSE_ALARMS_SILENCED) * MARGIN)
     if confirmed:
         bar = min(bar, max(floor, min(confirmed)))
     return bar
+
+
+def own(bar: float, *, false_alarm: float | None, confirmed: bool) -> float:
+    """The bar for one merchant: its own false alarms raise it, unless one of its findings was confirmed."""
+    return bar if false_alarm is None or confirmed else max(bar, false_alarm * HABIT)
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -364,7 +364,7 @@ class TestMerchantSuspect:
         return of
 
     def test_one_light_finding_makes_no_case(self, case):
-        assert case(refunded=20) == []
+        assert case(week_refunded=20, week_paid=30) == []
         assert RiskFinding.objects.get().rule == "refund_rate"
 
     def test_settlement_is_held_and_the_findings_confirmed(self, case, desk):

@@ -18,8 +18,9 @@ from tests.conftest import Clock
 DAY = date(2026, 11, 20)
 ORDINARY = Trading(
     merchant="north", day=DAY, paid=200, took_minor=8_000_000, usual_minor=6_000_000, days_known=20,
-    largest_minor=160_000, middling_minor=40_000, at_night=6, buyers=180, buyer=Concentration("1", 3),
-    device=Concentration("d", 5), card=Concentration("c", 4), refunded=8, refunded_soon=2, round_trips=1, split=2,
+    largest_minor=160_000, usual_largest_minor=150_000, middling_minor=40_000, at_night=6, buyers=180,
+    buyer=Concentration("1", 3), device=Concentration("d", 7), card=Concentration("c", 4), refunded=8,
+    refunded_soon=6, week_paid=1_300, week_refunded=60, month_paid=5_000, month_disputed=4, round_trips=1, split=2,
 )  # fmt: skip
 # For each rule a day that it is for.
 ODD: dict[str, Trading] = {
@@ -29,7 +30,8 @@ ODD: dict[str, Trading] = {
     "one_buyer": replace(ORDINARY, buyer=Concentration("1", 90)),
     "one_device": replace(ORDINARY, device=Concentration("d", 120)),
     "one_card": replace(ORDINARY, card=Concentration("c", 70)),
-    "refund_rate": replace(ORDINARY, refunded=120),
+    "refund_rate": replace(ORDINARY, week_refunded=700),
+    "dispute_rate": replace(ORDINARY, month_disputed=90),
     "round_trips": replace(ORDINARY, round_trips=12),
     "refunded_soon": replace(ORDINARY, refunded_soon=60),
     "self_dealing": replace(ORDINARY, own_people=9),
@@ -66,29 +68,38 @@ measures = st.lists(st.floats(0, 1000), max_size=60)
 
 
 @settings(max_examples=60, deadline=None)
-@given(measures, measures, measures, st.floats(0, 100), st.floats(50, 100))
+@given(st.none() | st.floats(0, 1000), measures, measures, st.floats(0, 100))
 def test_a_bar_is_never_below_its_floor_and_never_hides_what_was_confirmed(
-    population: list[float], alarms: list[float], confirmed: list[float], floor: float, percentile: float
+    usual: float | None, alarms: list[float], confirmed: list[float], floor: float
 ) -> None:
-    bar = thresholds.learned(
-        population=population, floor=floor, percentile=percentile, false_alarms=alarms, confirmed=confirmed
-    )
+    bar = thresholds.learned(usual=usual, floor=floor, false_alarms=alarms, confirmed=confirmed)
     assert bar >= floor
     if confirmed:
         assert bar <= max(floor, min(confirmed))
 
 
 def test_the_population_says_what_is_too_much() -> None:
-    usual = [n / 100 for n in range(100)]
-    assert thresholds.learned(population=usual, floor=0.2, percentile=99) == pytest.approx(0.98, abs=0.01)
-    assert thresholds.learned(population=usual[:10], floor=0.2, percentile=99) == 0.2
+    assert thresholds.learned(usual=0.98, floor=0.2) == 0.98
+    assert thresholds.learned(usual=0.1, floor=0.2) == thresholds.learned(floor=0.2) == 0.2
 
 
-def test_false_alarms_raise_the_bar_past_themselves() -> None:
-    before = thresholds.learned(population=[], floor=0.2, percentile=99)
-    after = thresholds.learned(population=[], floor=0.2, percentile=99, false_alarms=[0.5])
-    assert before == 0.2
-    assert after > 0.5
+def test_false_alarms_of_several_merchants_raise_the_bar_for_all_one_does_not() -> None:
+    assert thresholds.learned(floor=0.2, false_alarms=[0.5, 0.5]) == 0.2
+    assert thresholds.learned(floor=0.2, false_alarms=[0.5, 0.5, 0.5]) > 0.5
+
+
+def test_a_merchants_own_false_alarm_raises_its_bar_until_something_is_confirmed() -> None:
+    assert thresholds.own(0.2, false_alarm=0.5, confirmed=False) == pytest.approx(0.6)
+    assert thresholds.own(0.2, false_alarm=0.1, confirmed=False) == 0.2
+    assert thresholds.own(0.2, false_alarm=0.5, confirmed=True) == 0.2
+    assert thresholds.own(0.2, false_alarm=None, confirmed=False) == 0.2
+
+
+def test_a_few_orders_are_no_habit_however_small_the_merchant() -> None:
+    small = replace(ORDINARY, paid=12, buyer=Concentration("1", 5))
+    assert rules.RULES["one_buyer"].measure(small) == 0.0
+    assert rules.RULES["one_buyer"].measure(replace(small, buyer=Concentration("1", 6))) == 0.5
+    assert rules.RULES["dispute_rate"].measure(replace(ORDINARY, month_paid=40, month_disputed=2)) == 0.0
 
 
 # -- findings ------------------------------------------------------------------------------------------------------
@@ -138,6 +149,28 @@ class TestFindings:
             [replace(ORDINARY, day=DAY + timedelta(days=2), buyer=Concentration("1", 190))], now=clock()
         )
         assert RiskFinding.objects.count() == 2
+
+    def test_what_one_merchant_may_do_no_other_may(self, clock: Clock) -> None:
+        assess.assess([ODD["one_buyer"]], now=clock())
+        marking.mark(
+            finding_id=RiskFinding.objects.get().pk, state="false_alarm", actor="mei", reason="x", now=clock()
+        )
+        assess.learn(until=DAY + timedelta(days=1), now=clock())
+        next_day = replace(ODD["one_buyer"], day=DAY + timedelta(days=1))
+        assess.assess([next_day, replace(next_day, merchant="south")], now=clock())
+        assert list(RiskFinding.objects.filter(state="open").values_list("merchant", flat=True)) == ["south"]
+
+    def test_what_was_confirmed_is_no_part_of_what_is_usual(self, clock: Clock) -> None:
+        crowd = [
+            replace(ORDINARY, merchant=f"m{n}", buyer=Concentration("1", 10 + n), day=DAY) for n in range(40)
+        ]
+        odd = [replace(ODD["one_buyer"], merchant=f"odd{n}") for n in range(10)]
+        assess.assess(crowd + odd, now=clock())
+        before = assess.learn(until=DAY + timedelta(days=1), now=clock())["one_buyer"]
+        for finding in RiskFinding.objects.filter(merchant__startswith="odd"):
+            marking.mark(finding_id=finding.pk, state="confirmed", actor="mei", reason="x", now=clock())
+        after = assess.learn(until=DAY + timedelta(days=1), now=clock())["one_buyer"]
+        assert (before, after) == (0.45, pytest.approx(0.24, abs=0.01))
 
     def test_bars_are_learned_from_many_merchants(self, clock: Clock) -> None:
         crowd = [

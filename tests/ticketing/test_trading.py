@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from operations import seeding
+from payments import disputes
 from payments.models import Notification, Payment, Refund
 from risk.trading_models import BuyerDevice, MerchantPerson, RiskFinding
 from tests.conftest import Clock
@@ -84,18 +85,18 @@ def test_one_buyer_one_device_one_account(
     given_to(mei, orders[5:7])
     for who in (lin, mei):
         BuyerDevice.objects.create(buyer_id=who.pk, device="one", first_seen=noon, last_seen=noon)
-    for order in orders[:4]:
+    for order in orders[3:7]:
         Payment.objects.filter(number=order.winner).update(channel="alipay")
         Notification.objects.create(
             channel="alipay", received_at=noon, verdict="applied", payment_number=order.winner,
-            body=b"out_trade_no=x&buyer_id=2088123&sign=y",
+            body=b"", facts={"what": "Paid", "payer": "a-blind-index"},
         )  # fmt: skip
     found = day_of(noon)
     assert (found.buyer.name, found.buyer.orders) == (str(lin.pk), 5)
     assert set(found.buyer.numbers) == {order.number for order in orders[:5]}
     assert (found.device.name, found.device.orders) == ("one", 7)
     assert found.card.orders == 4
-    assert "2088123" not in found.card.name
+    assert found.card.name == "a-blind-index"
 
 
 def test_refunds_and_round_trips(noon: datetime, orders: list[Order], buyer: Callable[..., User]) -> None:
@@ -112,6 +113,60 @@ def test_refunds_and_round_trips(noon: datetime, orders: list[Order], buyer: Cal
     Order.objects.filter(pk__in=[order.pk for order in orders[:4]]).update(state="refunded")
     found = day_of(noon)
     assert (found.refunded, found.refunded_soon, found.round_trips) == (4, 3, 4)
+    assert (found.week_refunded, found.week_paid) == (4, len(orders))
+
+
+def test_money_that_goes_back_days_later_is_seen(
+    noon: datetime, orders: list[Order], buyer: Callable[..., User]
+) -> None:
+    """Sold on one day, refunded on another on which nothing is sold: each day alone looks like nothing."""
+    given_to(buyer("lin"), orders[:5])
+    later = noon + timedelta(days=3)
+    for n, order in enumerate(orders[:5]):
+        Refund.objects.create(
+            number=f"R{n}", payment=Payment.objects.get(number=order.winner), key=f"t{n}",
+            amount_minor=order.amount_minor, currency="CNY", reason="x", state="succeeded", created_at=later,
+            refunded_at=later,
+        )  # fmt: skip
+    Order.objects.filter(pk__in=[order.pk for order in orders[:5]]).update(state="refunded")
+    trading.judge_day(noon.date(), now=noon + timedelta(hours=11))
+    (found,) = trading.gather(later.date(), now=later + timedelta(hours=1))
+    assert (found.paid, found.week_refunded, found.week_paid) == (0, 5, len(orders))
+    assert found.round_trips == 5
+    trading.judge_day(later.date(), now=later + timedelta(hours=1))
+    assert RiskFinding.objects.get().rule == "round_trips"
+
+
+def test_who_comes_back_now_and_then_goes_round_no_circles(
+    noon: datetime, orders: list[Order], buyer: Callable[..., User]
+) -> None:
+    """An agency that buys twelve and gives five back."""
+    given_to(buyer("lin"), orders[:12])
+    for n, order in enumerate(orders[:5]):
+        Refund.objects.create(
+            number=f"R{n}", payment=Payment.objects.get(number=order.winner), key=f"t{n}",
+            amount_minor=order.amount_minor, currency="CNY", reason="x", state="succeeded", created_at=noon,
+            refunded_at=noon + timedelta(hours=5),
+        )  # fmt: skip
+    Order.objects.filter(pk__in=[order.pk for order in orders[:5]]).update(state="refunded")
+    assert day_of(noon).round_trips == 0
+
+
+def test_disputes_are_counted_until_they_are_dismissed(noon: datetime, orders: list[Order]) -> None:
+    filed = [
+        disputes.file(
+            payment_number=order.winner, kind="complaint", source="alipay", reference=f"c{n}", actor="alipay",
+            opened_at=noon + timedelta(hours=3), now=noon + timedelta(hours=3),
+        )
+        for n, order in enumerate(orders[:4])
+    ]  # fmt: skip
+    found = day_of(noon)
+    assert (found.month_disputed, found.month_paid) == (4, len(orders))
+    assert set(found.numbers["dispute_rate"]) == {order.number for order in orders[:4]}
+    trading.judge_day(noon.date(), now=noon + timedelta(hours=11))
+    assert RiskFinding.objects.get().rule == "dispute_rate"
+    disputes.decide(dispute_id=filed[0].pk, upheld=False, actor="mei", reason="was there", now=noon)
+    assert day_of(noon).month_disputed == 3
 
 
 def test_split_orders(noon: datetime, orders: list[Order], buyer: Callable[..., User]) -> None:
@@ -146,12 +201,12 @@ def test_beat_judges_today_and_the_night_learns(noon: datetime, orders: list[Ord
     for order in orders:
         paid_at(order, now - timedelta(seconds=5))
     Event.objects.update(published=False)
-    assert tasks.judge_todays_trading() == 1
-    assert RiskFinding.objects.get().rule == "without_show"
+    assert tasks.judge_todays_trading() >= 1  # at night they are odd for that too
+    assert "without_show" in RiskFinding.objects.values_list("rule", flat=True)
     tasks.judge_yesterdays_trading()
     from risk.trading_models import TradingRule
 
-    assert TradingRule.objects.filter(learned_at__isnull=False).count() == 12
+    assert TradingRule.objects.filter(learned_at__isnull=False).count() == 13
 
 
 def test_signing_in_notes_the_device(db: None, buyer: Callable[..., User]) -> None:
@@ -176,6 +231,6 @@ def test_a_held_settlement_stands_on_the_organiser(show: Show, clock: Clock) -> 
     client = Client()
     client.force_login(User.objects.create_superuser("boss"))
     code = show.event.organiser.code
-    assert f"q={code}" not in client.get("/admin/ticketing/organiser/").content.decode()
+    assert f"riskfinding/?q={code}" not in client.get("/admin/ticketing/organiser/").content.decode()
     marking.hold(merchant=code, actor="boss", reason="sells to itself", now=clock())
-    assert f"q={code}" in client.get("/admin/ticketing/organiser/").content.decode()
+    assert f"riskfinding/?q={code}" in client.get("/admin/ticketing/organiser/").content.decode()
