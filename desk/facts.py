@@ -120,6 +120,9 @@ def _purchase(case: Case) -> tuple[Order | None, TopUp | None]:
 
 def _payments(case: Case) -> list[Payment]:
     mine = Q(number=case.payment_number) if case.payment_number else Q(pk=None)
+    if case.subject_kind == "notification":
+        told = Notification.objects.filter(pk=int(case.subject)).exclude(payment_number="")
+        mine |= Q(number__in=told.values("payment_number"))
     if case.purchase_number:
         mine |= Q(purchase_number=case.purchase_number, purchase_kind=case.purchase_kind)
     return list(Payment.objects.filter(mine).order_by("pk"))

@@ -25,7 +25,7 @@ from desk.acts import ALWAYS, BY_MONEY_AT_RISK, Act, CannotBeDone, Way
 from desk.models import ACTIVE_STATES, CASE_LIFECYCLE, Case, CaseState, Resolution
 from desk.preview import Check, Effects, Preview, digest, effects, of_states
 from desk.trail import Person
-from payments import money, redirect, refunds, settle
+from payments import money, redirect, refunds, settle, strays
 from payments.reconcile import explain
 from wallet import journal
 
@@ -86,6 +86,7 @@ REFUSALS: Mapping[type[Exception], str] = {
     money.HoldEnded: "hold_ended",
     redirect.NotOffered: "not_redirectable",
     redirect.NoSuchRefund: "no_refund",
+    strays.NotStray: "known_by_now",
     explain.AlreadySettled: "changed_meanwhile",
     IllegalMove: "illegal_move",
     StaleState: "changed_meanwhile",

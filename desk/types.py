@@ -150,14 +150,14 @@ NOTIFICATION_UNKNOWN = CaseType(
     queue=Queue.FINANCE,
     rests=timedelta(0),
     due=timedelta(hours=4),
-    ways=(ways.APPLY_AGAIN, ways.EXPLAIN),
+    ways=(ways.APPLY_AGAIN, ways.SEND_BACK, ways.EXPLAIN),
     detector="""
 SELECT told.id::text AS subject, told.channel, coalesce(payment.purchase_kind, '') AS purchase_kind,
        coalesce(payment.purchase_number, '') AS purchase_number, coalesce(payment.number, '') AS payment_number,
        coalesce((told.facts ->> 'amount_minor')::bigint, 0) AS amount_minor,
        coalesce(told.facts ->> 'currency', 'CNY') AS currency, told.received_at AS since, told.event_id AS cause,
        jsonb_build_object('payment', told.payment_number, 'refund', told.facts ->> 'refund_number',
-                          'reason', told.reason) AS facts
+                          'reason', told.reason, 'says', told.facts ->> 'what') AS facts
   FROM payments_notification told LEFT JOIN payments_payment payment ON payment.number = told.payment_number
  WHERE told.verdict = 'parked' AND told.reason <> 'amount_differs'
 """,

@@ -13,7 +13,7 @@ from desk import repair
 from desk.acts import ALWAYS, BY_MONEY_AT_RISK, Act, CannotBeDone, Input, Way
 from desk.facts import Facts
 from desk.models import Case, CaseState
-from payments import asking, money, notify, outbox, redirect, refunds, settle
+from payments import asking, money, notify, outbox, redirect, refunds, settle, strays
 from payments.channels import registry
 from payments.channels.port import (
     Absent,
@@ -181,10 +181,7 @@ SEND_TO_WALLET = Way(
 
 def apply_again(act: Act) -> None:
     """The message is looked at as if it had just come."""
-    row = next((one for one in act.facts.told if str(one.pk) == act.case.subject), None)
-    if row is None:
-        raise CannotBeDone("no_notification", act.case.subject)
-    notify.unpark(row.pk, now=act.now)
+    notify.unpark(_told(act.case, act.facts).pk, now=act.now)
 
 
 APPLY_AGAIN = Way(
@@ -192,6 +189,51 @@ APPLY_AGAIN = Way(
     title=_("Apply the message again"),
     says=_("Takes the channel's message out of the parked ones and applies it as if it had just come."),
     do=apply_again,
+)
+
+
+def _told(case: Case, facts: Facts) -> Notification:
+    row = next((one for one in facts.told if str(one.pk) == case.subject), None)
+    if row is None:
+        raise CannotBeDone("no_notification", case.subject)
+    return row
+
+
+def query_stray(case: Case, facts: Facts) -> QueryResult:
+    """Ask the channel about a number that is not ours, outside any transaction; why it cannot be sent back, if so."""
+    row = _told(case, facts)
+    if row.facts.get("what") != "Paid":
+        raise CannotBeDone("no_money_told", row.facts.get("what") or "")
+    if facts.payments:
+        raise CannotBeDone("known_by_now", row.payment_number)
+    if len(row.payment_number) > strays.NUMBER_MAX:
+        raise CannotBeDone("number_too_long", row.payment_number)
+    answer = registry.channel(row.channel).query(row.payment_number)
+    match answer:
+        case Paid():
+            return answer
+        case Absent():
+            raise CannotBeDone("not_under_our_account", row.payment_number)
+        case Unknown():
+            raise CannotBeDone("no_clear_answer", row.payment_number)
+        case _:
+            raise CannotBeDone("nothing_there", type(answer).__name__)
+
+
+def send_back(act: Act) -> None:
+    """The channel's own word counts, not the message's: what it took is booked, and all of it goes back."""
+    strays.send_back(told=_told(act.case, act.facts), paid=act.answer, actor=act.actor, now=act.now)
+
+
+SEND_BACK = Way(
+    code="send_back",
+    title=_("Take the money in and send it back"),
+    says=_(
+        "Asks the channel what it took under that number, books it into suspense, and refunds it there in full."
+    ),
+    look=query_stray,
+    do=send_back,
+    two_people=ALWAYS,
 )
 
 
@@ -339,6 +381,6 @@ ALL: dict[str, Way] = {
     way.code: way
     for way in (
         *(ASK_CHANNEL, TAKE_AS_PAID, END_UNPAID, TAKE_WHAT_CAME, SEND_REFUND_AGAIN, APPLY_AGAIN, TRY_AGAIN),
-        *(RELEASE_HOLD, REVERSE_ENTRY, BOOK_ENTRY, REPAIR, EXPLAIN, SEND_TO_WALLET, BOOK_MISSING),
+        *(RELEASE_HOLD, REVERSE_ENTRY, BOOK_ENTRY, REPAIR, EXPLAIN, SEND_TO_WALLET, BOOK_MISSING, SEND_BACK),
     )
 }

@@ -17,7 +17,6 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
-from basis.sealed import blind_index
 from payments import asking, outbox, refunds, settle
 from payments.channels import registry
 from payments.channels.port import Declined, Notice, NotifyRefused, Paid, Refunded, Reply
@@ -100,9 +99,6 @@ def _facts(notice: Notice) -> dict[str, Any]:
         if what
         else {}
     )
-    if facts.get("payer"):
-        # Whose account it is nobody needs to read; that it is the same one again, those who look for patterns do.
-        facts["payer"] = blind_index(facts["payer"], "payments:payer")
     return {"what": type(what).__name__ if what else "", "refund_number": notice.refund_number, **facts}
 
 
@@ -171,6 +167,11 @@ def _look_again(payment: Payment, facts: dict[str, Any], *, now: datetime) -> No
         outbox.hasten([f"refund:{_refund(payment, facts).number}"], now=now)
     else:
         outbox.hasten([f"chase:{payment.number}"], now=now)
+
+
+def applied(row: Notification, *, now: datetime) -> None:
+    """Staff did what a parked message could not do by itself."""
+    _finish(row, Verdict.APPLIED, "by_staff", now)
 
 
 def _finish(row: Notification, verdict: Verdict, reason: str, now: datetime) -> None:

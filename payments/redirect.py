@@ -68,7 +68,8 @@ def _redirect(found: Refund, *, actor: str, reason: str, needs_offer: bool, now:
         refund = refunds.lock_refund(found.number)
         if refund.destination == Destination.WALLET:
             return refund
-        fits = refund.state in REDIRECTABLE and refund.payment.channel != ChannelCode.WALLET
+        has_wallet = refund.payment.buyer_id and refund.payment.channel != ChannelCode.WALLET
+        fits = refund.state in REDIRECTABLE and has_wallet
         if not fits or (needs_offer and not is_offered(refund)):
             raise NotOffered(refund.state)
         REFUND_LIFECYCLE.move(

@@ -146,7 +146,7 @@ def _take(refund: Refund, answer: RefundQueryResult, *, now: datetime) -> None:
     due = Q(state=RefundState.REFUSED) | Q(
         state=RefundState.PROCESSING, silent_since__lte=now - settings.REFUND_SILENT_AFTER
     )
-    if mine.filter(due, offered_at=None).update(offered_at=now):
+    if refund.payment.buyer_id and mine.filter(due, offered_at=None).update(offered_at=now):
         log.warning("refund.offered_to_wallet", extra={"refund": refund.number})
 
 

@@ -68,6 +68,24 @@ CANNOT: Mapping[str, Any] = {
     "nothing_known": gettext_lazy("Nothing is known about it here."),
     "not_redirectable": gettext_lazy("This refund cannot go to the wallet."),
     "no_findings": gettext_lazy("Every finding about the merchant is marked already."),
+    "no_money_told": gettext_lazy(
+        "The message is not about money that was taken: there is nothing to send back."
+    ),
+    "known_by_now": gettext_lazy("The number is in our books by now: apply the message again."),
+    "number_too_long": gettext_lazy(
+        "No payment of ours has such a number, and the channel's API cannot refund it for us. Have the channel's "
+        "support send the money back, then explain the case."
+    ),
+    "not_under_our_account": gettext_lazy(
+        "The channel does not know this number under our account: its API cannot send the money back. It was taken "
+        "under another account. Have the channel's support send it back, then explain the case."
+    ),
+    "no_clear_answer": gettext_lazy(
+        "The channel gave no clear answer. Nothing was done; ask again in a while."
+    ),
+    "nothing_there": gettext_lazy(
+        "The channel itself says that it took nothing, or gave it back already: there is nothing to send back."
+    ),
     "no_notification": gettext_lazy("The message is not there any more."),
 }
 

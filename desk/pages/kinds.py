@@ -138,6 +138,7 @@ _FACTS: Mapping[str, Any] = {
     "reason": _("reason"),
     "reference": _("reference"),
     "account": _("account"),
+    "says": _("what it says"),
     "kind": _("kind"),
     "day": _("day"),
     "holds_minor": _("it holds"),

@@ -13,6 +13,7 @@ from django.db import connection, transaction
 
 from operations.audit import (
     books,
+    cancellations,
     deliveries,
     givebacks,
     histories,
@@ -39,6 +40,7 @@ ALL: tuple[Check, ...] = tuple(
             *deliveries.CHECKS,
             *winners.CHECKS,
             *givebacks.CHECKS,
+            *cancellations.CHECKS,
             *ledger.CHECKS,
             *books.CHECKS,
             *settlements.CHECKS,

@@ -43,7 +43,7 @@ SELECT payment.number, format('it won %%s, which names "%%s" as its winner', pur
 
 PAYMENTS_FIT_THEIR_PURCHASES = Check(
     name="4.payments_fit_their_purchases",
-    says="a payment is for a purchase that exists, of its buyer, and of its amount unless it goes back",
+    says="a payment is for a purchase that exists, of its buyer and amount, or goes back; a stray is for none",
     checked="SELECT count(*) FROM payments_payment",
     wrong=f"""
 SELECT payment.number AS what,
@@ -55,7 +55,8 @@ SELECT payment.number AS what,
   FROM payments_payment payment
   LEFT JOIN {PURCHASES} purchase
     ON (purchase.kind, purchase.number) = (payment.purchase_kind, payment.purchase_number)
- WHERE purchase.number IS NULL OR payment.buyer_id <> purchase.buyer_id
+ WHERE (purchase.number IS NULL AND NOT (payment.purchase_kind = 'stray' AND payment.outcome = 'surplus'))
+    OR payment.buyer_id <> purchase.buyer_id
     OR (payment.outcome <> 'surplus'
         AND (payment.amount_minor, payment.currency) <> (purchase.amount_minor, purchase.currency))
 """,  # noqa: S608

@@ -164,6 +164,17 @@ DELIVERIES = (
 
 GIVEBACKS = (
     Break(
+        "3.cancelled_shows_owe_nothing",
+        "a seat of a cancelled show can be sold",
+        "UPDATE ticketing_seat SET state = 'F' WHERE id = (SELECT max(seat.id) FROM ticketing_seat seat"
+        " JOIN ticketing_show show ON show.id = seat.show_id WHERE show.code = 'gone')",
+    ),
+    Break(
+        "7.cancelled_shows_are_driven",
+        "nothing gives a cancelled show back",
+        "UPDATE ticketing_showcancellation SET state = 'returning', done_at = NULL",
+    ),
+    Break(
         "3.refunded_seats_are_gone",
         "a seat was given back on another order's ticket",
         "UPDATE ticketing_refundedseat SET ticket_id = (SELECT min(id) FROM ticketing_ticket WHERE order_id = "

@@ -26,7 +26,7 @@ from payments.models import (
     Verdict,
 )
 from payments.reconcile.run import reconcile
-from ticketing import expiry, orders, refunding, settling
+from ticketing import cancelling, expiry, orders, refunding, settling
 from ticketing.models import Order, OrderState, PriceTier, Show
 from wallet import ledger, topups
 from wallet.ledger import Entry, Line, account_code
@@ -110,6 +110,7 @@ class Scene:
         self._late()
         self._wallets()
         self._show_over()
+        self._show_cancelled()
         self._open()
         self._settled()
         self._ledger()
@@ -304,6 +305,17 @@ class Scene:
                     **facts,
                 )
         reconcile(channel="alipay", day=day, now=self.tick())
+
+    def _show_cancelled(self) -> None:
+        """A show that does not take place, and whose buyer has his money back."""
+        tonight = self.show
+        self.show = seeding.seed_show(code="gone", now=self.tick(), rows_per_section=1)
+        self.pay("cancelled_show", self.order("cancelled_show"), "wallet")
+        cancelling.cancel(code="gone", reason="storm", actor="mei", approved_by="bo", now=self.tick())
+        self.drain()
+        self.tick(minutes=2)
+        self.drain()
+        self.show = tonight
 
     def _show_over(self) -> None:
         """Another show of the same organiser, sold, over, settled; and a seat refunded after that."""

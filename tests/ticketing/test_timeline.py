@@ -17,8 +17,17 @@ WRITERS = {
     "request", "_end", "_note", "note_unknown", "cancel",
 }  # fmt: skip
 CARRIERS = {"reason", "source", "how"}
-# Reasons of top-ups, which have no timeline of this kind, and of what staff see of a cancelled show.
-ELSEWHERE = {"requested", "not_paid_in_time", "all_asked", "all_back", "something_came"}
+# Reasons of top-ups, which have no timeline of this kind, and of what only staff see.
+ELSEWHERE = {
+    "requested",
+    "not_paid_in_time",
+    "all_asked",
+    "all_back",
+    "something_came",
+    "taken_in",
+    "unknown_number",
+    "desk",
+}
 
 
 def reasons_in_the_code():
