@@ -53,6 +53,8 @@ def looks(look: Callable[Args, Found]) -> Callable[Args, Found]:
         except (OperationalError, InterfaceError):
             _away_until = time.monotonic() + AWAY_S
             log.warning("replica.away", exc_info=True)
+            # Else a process that serves no requests would find this one broken for ever.
+            connections[REPLICA].close()
         finally:
             _asked.reset(token)
         return look(*args, **kwargs)
