@@ -40,7 +40,10 @@ class Rendered:
 def render_all(root: Path, *, now: datetime, cdn: Cdn | None = None) -> list[Rendered]:
     """Write every published event's page in every language below `root`; remove those of events that are not."""
     done = render(root, Event.objects.all(), now=now, cdn=cdn)
-    _remove_others(root, {one.path.strip("/").rpartition("/")[2] for one in done})
+    paths = {one.path for one in done}
+    _remove_others(root, {path.strip("/").rpartition("/")[2] for path in paths})
+    if cdn is not None:
+        cdn.withdraw_others(paths)
     return done
 
 
@@ -72,7 +75,7 @@ def _render(
         half.write_bytes(body)
         half.replace(target)
     if cdn is not None:
-        cdn.publish(path, language, body)
+        cdn.publish(path, language, body, anew=anew)
     return Rendered(path, language, changed)
 
 

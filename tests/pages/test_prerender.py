@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
+from basis import fast
 from risk import steering
 from risk.room_models import Room
 from ticketing import cdn, prerender
@@ -64,8 +65,11 @@ def test_a_cdn_is_told(show: Show, clock: Any, tmp_path: Path) -> None:
     told: list[tuple[str, str, int]] = []
 
     class Pushed:
-        def publish(self, path: str, language: str, body: bytes) -> None:
+        def publish(self, path: str, language: str, body: bytes, *, anew: bool = False) -> None:
             told.append((path, language, len(body)))
+
+        def withdraw_others(self, paths: Collection[str]) -> None:
+            assert paths == {f"/events/{show.event.slug}/"}
 
     prerender.render_all(tmp_path, now=clock(), cdn=Pushed())
     assert {(path, language) for path, language, _length in told} == {
@@ -116,6 +120,22 @@ def test_a_cdn_forgets_what_changed_and_nothing_else(
     Event.objects.update(name_en="Another name")
     prerender.render_all(tmp_path, now=clock(), cdn=used)
     assert cdn_far_away.asked == [once] * 5
+    # Started again, or another process: it was told. A wiped store tells it once more.
+    prerender.render_all(tmp_path, now=clock(), cdn=cdn.in_use())
+    assert len(cdn_far_away.asked) == 5
+    fast.store().flushdb()
+    prerender.render_all(tmp_path, now=clock(), cdn=cdn.in_use())
+    prerender.render_all(tmp_path, now=clock(), cdn=cdn.in_use())
+    assert len(cdn_far_away.asked) == 7
+    # What is published no longer is forgotten too, and asked again until it is.
+    Event.objects.update(published=False)
+    cdn_far_away.status = 503
+    prerender.render_all(tmp_path, now=clock(), cdn=cdn.in_use())
+    cdn_far_away.status = 200
+    prerender.render_all(tmp_path, now=clock(), cdn=cdn.in_use())
+    prerender.render_all(tmp_path, now=clock(), cdn=cdn.in_use())
+    assert cdn_far_away.asked == [once] * 11
+    Event.objects.update(published=True)
     settings.CDN_PURGE_URL = "http://127.0.0.1:1/"
     prerender.render_all(tmp_path, now=clock(), cdn=cdn.in_use())  # silence stops nothing
 
