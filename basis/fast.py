@@ -9,10 +9,12 @@ import threading
 import time
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import redis
 from django.conf import settings
 from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode
 from redis.retry import Retry
 
 FastStoreAway = redis.exceptions.RedisError
@@ -59,11 +61,14 @@ CLUSTER = "redis+cluster://"
 
 @lru_cache(maxsize=1)
 def store() -> redis.Redis:
-    """The process's one connection pool; `redis+cluster://host:port` names any node of a Redis Cluster."""
+    """The process's one connection pool; `redis+cluster://host:port,host:port` names some nodes of a Redis Cluster."""
     if settings.REDIS_URL.startswith(CLUSTER):
         # The same commands: every key of ours has a hash tag, and no script mixes two of them.
-        return redis.RedisCluster.from_url(  # type: ignore[return-value]
-            settings.REDIS_URL.replace(CLUSTER, "redis://", 1),
+        who, _, nodes = settings.REDIS_URL.removeprefix(CLUSTER).rpartition("@")
+        found = [urlsplit(f"//{node}") for node in nodes.split("/")[0].split(",")]
+        return redis.RedisCluster(  # type: ignore[return-value]
+            startup_nodes=[ClusterNode(one.hostname or "127.0.0.1", one.port or 6379) for one in found],
+            password=unquote(who.partition(":")[2]) or None,
             socket_timeout=settings.REDIS_TIMEOUT_S,
             socket_connect_timeout=settings.REDIS_TIMEOUT_S,
             decode_responses=True,

@@ -61,6 +61,15 @@ def numbers(name: str, default: Sequence[float]) -> tuple[float, ...]:
     return values
 
 
+def one_server(url: str, otherwise: str) -> str:
+    """`url`, or where that is a Redis Cluster what the environment says under the name `otherwise`."""
+    if not url.startswith("redis+cluster://"):
+        return url
+    if not text(otherwise):
+        raise ImproperlyConfigured(f"{otherwise}: name one Redis server, where REDIS_URL is a cluster")
+    return text(otherwise)
+
+
 def words(name: str, default: Sequence[str] = ()) -> list[str]:
     raw = os.environ.get(name)
     return list(default) if raw is None else [word.strip() for word in raw.split(",") if word.strip()]

@@ -137,11 +137,13 @@ if DATABASE_REPLICA_URL := env.text("DATABASE_REPLICA_URL"):
 
 # -- Redis accelerates --------------------------------------------------------------------------------
 REDIS_URL = env.text("REDIS_URL") or devservices.redis_url()
+# A Redis Cluster holds the gate and the rush; the broker and the cache want one server, which must be named then.
+CACHE_URL = env.text("CACHE_URL") or env.one_server(REDIS_URL, "CELERY_BROKER_URL")
 REDIS_TIMEOUT_S = env.number("REDIS_TIMEOUT_S", default=0.5, low=0.05, high=10)
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": REDIS_URL,
+        "LOCATION": CACHE_URL,
         "KEY_PREFIX": "kaipiao",
         "OPTIONS": {
             "CLIENT_CLASS": "django_redis.client.DefaultClient",

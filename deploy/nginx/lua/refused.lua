@@ -23,9 +23,8 @@ local function carry(entry, times, hour)
   local show, tier, reason = string.match(entry, "^(%S*) (%S*) (%S+)$")
   if show == "" then return add("refusals:{edge}:" .. hour, reason, times) end
   local key = "refusals:{show:" .. show .. "}:" .. hour
-  if not add(key, reason, times) then return false end
   if tier ~= "" then add(key .. ":tiers", tier .. ":" .. reason, times) end
-  return true
+  return add(key, reason, times)
 end
 
 function M.flush()
