@@ -146,7 +146,7 @@ def _locations() -> str:
                 package.loaded.bench_limit = script
             end"""
     subject = f"math.random({SUBJECTS})"
-    key = f'"limit:{{{EXACT_SUBJECT}}}:exact:{EXACT_SUBJECT}"'
+    key = f'"limit:{{{EXACT_SUBJECT}}}:exact:1000:{EXACT_SUBJECT}"'
     return f"""
         location = /bare {{ content_by_lua_block {{
             require("fast").call("incr", "bench:bare:" .. {subject})

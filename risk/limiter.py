@@ -27,7 +27,8 @@ class Rule:
     window_ms: int = 1000
 
     def key(self, tag: str) -> str:
-        return f"limit:{{{tag}}}:{self.scope}:{self.subject}"
+        # Two windows for one subject are two counters.
+        return f"limit:{{{tag}}}:{self.scope}:{self.window_ms}:{self.subject}"
 
 
 @dataclass(frozen=True, slots=True)

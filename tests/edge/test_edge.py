@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -275,3 +277,38 @@ def test_without_the_store_reads_are_open_and_orders_closed(
         "5",
     )
     assert http.post(f"{one.url}/events/gala/").status_code == 503
+
+
+def test_a_silent_store_holds_nobody_up(
+    edges: Edges, stub: Stub, http: httpx2.Client, own_store: Any, settings: Any
+) -> None:
+    """It takes connections and says nothing, as a machine that swaps: one question finds out, the others go on."""
+    settings.REDIS_TIMEOUT_S = 0.3
+    server, url = own_store
+    one = edges(upstream=stub.address, redis_url=url, limits=edge.usual_limits(reads=100, writes=50))
+    assert http.get(f"{one.url}/wallet/").status_code == 200
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        took = [http.get(f"{one.url}/wallet/").elapsed.total_seconds() for _ in range(6)]
+        assert http.post(f"{one.url}/api/v1/orders").status_code == 503
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    assert took[0] >= 0.3
+    assert max(took) < 2
+    assert sum(seconds >= 0.25 for seconds in took) <= 2
+    time.sleep(1.1)
+    assert http.post(f"{one.url}/api/v1/orders").status_code == 200
+
+
+def test_made_up_queue_numbers_do_not_get_round_the_limit(
+    edges: Edges, stub: Stub, http: httpx2.Client
+) -> None:
+    one = edges(upstream=stub.address, limits=edge.usual_limits(reads=5, writes=5))
+    polls = [
+        http.get(f"{one.url}/api/v1/shows/gala/queue", headers={"Queue-Number": f"v1.made-up-{i}"})
+        for i in range(40)
+    ]
+    refused = [answer for answer in polls if answer.status_code == 429]
+    assert len(refused) >= 10
+    assert len(stub.asked) <= 31
+    assert refused[0].headers["RateLimit"] == '"reads";r=0;t=1'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import random
 import time
 
 from basis import fast
@@ -28,6 +29,39 @@ def test_the_window_slides():
     assert [ask("s", [rule], open_if_away=False).passed for _ in range(3)] == [True, True, False]
     time.sleep(0.25)
     assert ask("s", [rule], open_if_away=False).passed
+
+
+def test_nobody_is_refused_for_what_is_over():
+    """A refusal means that the limit is reached in the window, or in it and the slot (a tenth) that is just leaving."""
+    limit, window_ms = 9, 200
+    rules = [Rule("s", "random", limit, window_ms)]
+    passed: list[int] = []
+    refused = 0
+    end = time.monotonic() + 1.2
+    while time.monotonic() < end:
+        answer = ask("random", rules, open_if_away=False)
+        if answer.passed:
+            assert answer.remaining < limit
+            passed.append(answer.at_ms)
+        else:
+            refused += 1
+            lately = [at for at in passed if at > answer.at_ms - window_ms * 1.1 - 1]
+            assert len(lately) >= limit
+            assert answer.retry_after_ms <= window_ms * 1.1 + 1
+        time.sleep(random.choice([0.0, 0.003, 0.02]))
+    assert refused > 10
+    assert len(passed) > 4 * limit
+    worst = max(sum(1 for at in passed[i:] if at < start + window_ms) for i, start in enumerate(passed))
+    assert worst <= limit
+
+
+def test_two_windows_for_one_subject_are_both_kept():
+    rules = [Rule("b", "1", 2, window_ms=200), Rule("b", "1", 3, window_ms=60_000)]
+    passed = []
+    for _ in range(5):
+        passed.append(ask("s", rules, open_if_away=False).passed)
+        time.sleep(0.13)
+    assert passed == [True, True, True, False, False]
 
 
 def hammer(url: str, seconds: float, found: multiprocessing.Queue) -> None:

@@ -10,7 +10,9 @@ import pytest
 from django.utils import timezone
 
 from operations import edge as edges
-from risk import refusals, signing, switches
+from risk import gate, policy, refusals, signing, switches
+from risk.features import Features
+from risk.models import LimitSetting
 from ticketing import api_orders
 from ticketing.models import Order, Ticket
 from ticketing.rush import receipts
@@ -194,3 +196,31 @@ def test_refusals_of_the_edge_are_counted_by_tier_and_reason(today, crowd, ask):
     time.sleep(1.5)
     assert not refusals.told("made-up", hours=0, now=timezone.now())
     assert refusals.told_at_edge(hours=0, now=timezone.now())["unavailable"] == 1
+
+
+def test_what_staff_limit_is_limited_at_the_edge_in_djangos_own_counters(today, crowd, ask):
+    lin, wei = crowd(2)
+    LimitSetting.objects.create(route="order", scope="buyer", limit=3, window_ms=60_000)
+    policy.forget()
+    today.turn()
+    time.sleep(1.1)  # the edge remembers for a second that there was nothing
+    features = Features(purpose="order", buyer_id=lin.pk, show="small")
+    assert gate.limit(features, route="order", now=timezone.now()).outcome == gate.PASS
+    wanted = {**BODY, "quantity": 1}
+
+    def submit(buyer, key):
+        nonce = f"{key}{buyer.pk}"
+        return ask("POST", ORDERS, wanted, Idempotency_Key=key, Admission_Pass=pass_for(buyer, nonce=nonce))
+
+    assert [submit(lin, key)[0] for key in "ab"] == [202, 202]
+    status, told, headers = submit(lin, "c")
+    assert (status, told["code"]) == (429, "too_many_requests")
+    assert 0 < int(headers["Retry-After"]) <= 66
+    assert (headers["RateLimit"], headers["RateLimit-Policy"]) == ('"buyer";r=0;t=60', '"buyer";q=3;w=60')
+    assert gate.limit(features, route="order", now=timezone.now()).outcome == gate.LIMITED
+    assert submit(wei, "c")[0] == 202
+    LimitSetting.objects.all().delete()
+    policy.forget()
+    today.turn()
+    time.sleep(1.1)
+    assert submit(lin, "c")[0] == 202

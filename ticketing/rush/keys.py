@@ -8,6 +8,11 @@ def tiers(show: str) -> str:
     return f"rush:{{show:{show}}}:tiers"
 
 
+def limits(show: str) -> str:
+    """Text: the limits that staff have set on the show's orders, as far as the edge can count them."""
+    return f"rush:{{show:{show}}}:limits"
+
+
 def sale(tier_id: int) -> str:
     """Hash: free, queued, limit, most, opens, closes; dirty when seats came back. Gone without a living drainer."""
     return f"rush:{{tier:{tier_id}}}:sale"

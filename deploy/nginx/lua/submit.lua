@@ -4,6 +4,7 @@ local signing = require "signing"
 local answers = require "answers"
 local refused = require "refused"
 local fast = require "fast"
+local limit = require "limit"
 local rush = require "rush"
 local tiers = require "tiers"
 
@@ -87,6 +88,9 @@ function M.serve()
   if show ~= asked.show then return pass_needed(show, "") end
   local tier = tiers.id(show, asked.tier)
   if not tier then return ngx.exec("@django") end
+
+  local limits = tiers.limits(show)
+  if limits and limit.refuses(limits, show, asked.tier, buyer) then return end
 
   local now = math.floor(ngx.now() * 1000)
   local number = order_number(now)
