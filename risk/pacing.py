@@ -61,6 +61,7 @@ class Wave:
     claims: int
     finished: int
     issued: int
+    left: int = 0  # turns that ended before their time, without an order
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,11 @@ class Situation:
     came: int  # of the places up to `floor`
     advanced_ms: int
     waves: tuple[Wave, ...]
+    left: int = 0  # turns that ended before their time, ever
+
+    @property
+    def is_going(self) -> bool:
+        return waiting_room.state_of(self.room) in GOING
 
     def before(self, seconds: float) -> Wave:
         """The counters as they were so long ago, or as long ago as is remembered."""
@@ -86,7 +92,7 @@ class Situation:
 
     @property
     def wave(self) -> Wave:
-        return Wave(self.now_ms // 1000, self.serving, self.claims, self.stock.orders, self.issued)
+        return Wave(self.now_ms // 1000, self.serving, self.claims, self.stock.orders, self.issued, self.left)
 
     @property
     def waiting(self) -> int:
@@ -99,9 +105,10 @@ class Situation:
 
     @property
     def active(self) -> int:
-        """Came, have a living pass, have not ordered."""
+        """Came, have a living pass, have neither ordered nor left."""
         then = self.before(self.room.pass_life_s)
-        return max(0, (self.claims - then.claims) - (self.stock.orders - then.finished))
+        gone = (self.stock.orders - then.finished) + (self.left - then.left)
+        return max(0, (self.claims - then.claims) - gone)
 
     @property
     def show_up(self) -> float:
@@ -131,7 +138,7 @@ class Situation:
     @property
     def advance(self) -> int:
         """How many to let in at this step."""
-        if self.room.state not in GOING or self.stock.free <= 0:
+        if not self.is_going or self.stock.free <= 0:
             return 0
         slept_ms = min(SLEPT_MS_MAX, max(0, self.now_ms - self.advanced_ms))
         slots = self.room.max_inside - self.expected - self.active
@@ -143,7 +150,7 @@ class Situation:
         then = self.before(RATE_WINDOW_S)
         moved = self.serving - then.serving
         if moved <= 0:
-            return int(self.pace * 1000) if self.room.state in GOING and self.stock.free > 0 else 0
+            return int(self.pace * 1000) if self.is_going and self.stock.free > 0 else 0
         return int(moved * 1000 / max(1.0, self.now_ms / 1000 - then.second))
 
 
@@ -195,18 +202,18 @@ def look(*, room: Room, stock: Stock, now: datetime) -> Situation:
         waiting_room.wish(room)
     room_key, _marks, claims_key = waiting_room.keys(room.show, room.epoch, 0)
     pipe = fast.store().pipeline(transaction=False)
-    pipe.hmget(room_key, ["issued", "serving", "floor", "advanced_ms"])
+    pipe.hmget(room_key, ["issued", "serving", "floor", "advanced_ms", "left"])
     pipe.lrange(_keys(room)[1], 0, -1)
     pipe.bitcount(claims_key)
     counters, waves, claims = pipe.execute()
-    issued, serving, floor, advanced_ms = (int(value or 0) for value in counters)
+    issued, serving, floor, advanced_ms, left = (int(value or 0) for value in counters)
     seen = tuple(Wave(*map(int, wave.split(":"))) for wave in waves)
     had_window = [
         wave.serving for wave in seen if wave.second * 1000 <= now_ms - room.claim_window_s * 1000 - 1000
     ]
     floor = max([floor, *had_window])
     came = _came(claims_key, floor)
-    return Situation(room, stock, now_ms, issued, serving, floor, claims, came, advanced_ms, seen)
+    return Situation(room, stock, now_ms, issued, serving, floor, claims, came, advanced_ms, seen, left)
 
 
 def counters(room: Room) -> dict[str, int]:
@@ -254,10 +261,10 @@ def _take(seen: Situation, admitted: int) -> bool:
         "hopeless": hopeless if seen.room.drawn is not None else 0,
     }
     # A slow pace needs several steps for one buyer: the time runs on until somebody was let in, or nobody could be.
-    idle = min(seen.waiting, seen.worth_admitting) == 0 or seen.room.state not in GOING
+    idle = min(seen.waiting, seen.worth_admitting) == 0 or not seen.is_going
     if admitted or idle or not seen.advanced_ms:
         values["advanced_ms"] = seen.now_ms
-    wave = f"{second}:{serving}:{seen.claims}:{seen.stock.orders}:{seen.issued}"
+    wave = f"{second}:{serving}:{seen.claims}:{seen.stock.orders}:{seen.issued}:{seen.left}"
     keep = max(seen.room.pass_life_s, seen.room.claim_window_s) + RATE_WINDOW_S + 60
     flat = [part for pair in values.items() for part in pair]
     args = [seen.room.epoch, seen.serving, serving, second, wave, keep, *flat]

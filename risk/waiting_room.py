@@ -17,8 +17,8 @@ from typing import Any
 
 from basis import fast
 from basis.scripts import Script
-from risk import draw, signing
-from risk.room_models import Room
+from risk import draw, signing, switches
+from risk.room_models import Room, RoomState
 from risk.signing import Pass, QueueNumber
 
 ROOM = Script(Path(__file__).parent / "lua" / "room.lua")
@@ -108,6 +108,28 @@ def poll(*, show: str, buyer_id: int, shown: QueueNumber | None = None, now: dat
     return _ask("poll", show, buyer_id, shown, now)
 
 
+def leave(*, show: str, nonce: str, is_counted: bool, now: datetime) -> None:
+    """
+    End a buyer's turn before its time, by the nonce of his pass: his place inside is the next one's at once.
+    `is_counted`: he has ordered, so he counts as gone already. Whose turn is over stays as he is.
+
+    :raises basis.fast.FastStoreAway: the store did not answer; the turn ends by itself
+    """
+    try:
+        epoch, number, buyer_id = map(int, nonce.split("-"))
+    except ValueError:
+        return  # not one of ours
+    args: list[str | int | float | bytes] = [
+        "leave",
+        epoch,
+        field(buyer_id),
+        number,
+        _ms(now),
+        int(not is_counted),
+    ]
+    ROOM.run(keys=keys(show, epoch, buyer_id), args=args)
+
+
 def number_of(show: str, buyer_id: int, standing: Standing) -> QueueNumber:
     return QueueNumber(show, buyer_id, standing.number, standing.epoch)
 
@@ -166,10 +188,16 @@ def wish(room: Room) -> None:
     fast.store().hset(keys(room.show, room.epoch, 0)[0], items=flat)
 
 
+def state_of(room: Room) -> str:
+    """What the room does: while staff have stopped the sale, nobody is let in to wait in vain."""
+    going = room.state in (RoomState.OPEN, RoomState.DRAINING)
+    return RoomState.PAUSED if going and switches.stopped(switches.SALE, room.show) else room.state
+
+
 def settings_of(room: Room) -> dict[str, Any]:
     """What the store must know of the staff's wishes. The pacer repeats it at every step."""
     return {
-        "state": room.state,
+        "state": state_of(room),
         "opens_ms": int(room.opens_at.timestamp() * 1000),
         "polls": room.polls_per_s,
         "pass_s": room.pass_life_s,

@@ -8,15 +8,18 @@ which the rush's script looks (ticketing/lua/submit.lua).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from basis import fast
 from basis.held import Held
-from risk import signing
+from risk import signing, waiting_room
 from risk.room_models import Room
 from risk.signing import Pass
+from ticketing import phases
 from ticketing.rush import keys
+
+GIVEN_UP = "left"  # the mark of a pass whose buyer has queued again
 
 
 class PassNeeded(Exception):
@@ -68,11 +71,52 @@ def used(admitted: Pass | None, *, tier_id: int, client_key: str, now: datetime)
     mark = _burn(admitted, tier_id, client_key, now) if admitted is not None else ""
     try:
         yield
-    except BaseException:
-        if mark:
-            with contextlib.suppress(fast.FastStoreAway):
+    except BaseException as error:
+        with contextlib.suppress(fast.FastStoreAway):
+            if mark:
                 fast.store().delete(mark)
+            if admitted is not None and _is_final(error):
+                waiting_room.leave(show=admitted.show, nonce=admitted.nonce, is_counted=False, now=now)
         raise
+
+
+def _is_final(error: BaseException) -> bool:
+    """Whether the buyer can buy nothing at all here, so that his place inside is the next one's."""
+    if isinstance(error, phases.LimitReached):
+        return error.left == 0
+    return isinstance(error, phases.NotEligible)
+
+
+def used_for(admitted: Pass, tier_ids: Sequence[int]) -> dict[int, str]:
+    """
+    The tiers for which the pass has given an order, and by what: an order number, or `key:` and the client's key.
+    Empty while the store is away.
+    """
+    pipe = fast.store().pipeline(transaction=False)
+    for tier_id in tier_ids:
+        pipe.get(keys.admission(tier_id, admitted.nonce))
+    try:
+        found = pipe.execute()
+    except fast.FastStoreAway:
+        return {}
+    return {tier_id: mark for tier_id, mark in zip(tier_ids, found, strict=True) if mark}
+
+
+def give_up(admitted: Pass, tier_ids: Sequence[int], *, now: datetime) -> None:
+    """
+    End the buyer's own turn, so that he may queue again: the pass is worth nothing more, for any tier.
+
+    :raises basis.fast.FastStoreAway: nothing was ended, or not all of it: the buyer asks again
+    """
+    left_ms = admitted.expires_s * 1000 - int(now.timestamp() * 1000)
+    if left_ms <= 0:
+        return
+    is_counted = bool(used_for(admitted, tier_ids))
+    pipe = fast.store().pipeline(transaction=False)
+    for tier_id in tier_ids:
+        pipe.set(keys.admission(tier_id, admitted.nonce), GIVEN_UP, nx=True, px=left_ms)
+    pipe.execute()
+    waiting_room.leave(show=admitted.show, nonce=admitted.nonce, is_counted=is_counted, now=now)
 
 
 def _burn(admitted: Pass, tier_id: int, client_key: str, now: datetime) -> str:

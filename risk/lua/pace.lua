@@ -1,7 +1,7 @@
 -- One step of the pacer (risk/pacing.py), taken only if the room still is as the pacer saw it: two pacers, or one that
 -- slept, cannot let the same people in twice.
 --
--- KEYS[1]  the room          KEYS[2]  the waves: a list of "second:serving:claims:finished:issued", one a second
+-- KEYS[1]  the room          KEYS[2]  the waves: a list of "second:serving:claims:finished:issued:left", one a second
 -- ARGV     epoch, serving as it was seen, serving from now on, second, wave, waves to keep, then names and values
 -- answers  1 if taken, 0 if the room had changed
 local seen = redis.call("HMGET", KEYS[1], "epoch", "serving")

@@ -7,6 +7,7 @@
 -- KEYS[2]  the marks of this buyer's bucket: field -> number, or number:expires_s once the pass was given out
 -- KEYS[3]  the claims: a bitmap by place
 -- ARGV     "join" | "poll", epoch, field of the mark, number that the buyer showed (0: none), now in ms
+--          "leave", the same, then 1 if nobody has counted this buyer as gone yet (he has not ordered)
 --          "open", epoch, seed, pace to begin with in buyers per 1000 s
 --          "restore", epoch, then names and values of the room, for a store that lost it
 -- answers  what `look` answers, or {"unknown"}: no room is here, or {"epoch", epoch}: the keys belong to another epoch
@@ -188,6 +189,15 @@ if shown > number then
     room.issued = shown
     redis.call("HSET", KEYS[1], "issued", shown)
   end
+end
+
+if what == "leave" then
+  -- His turn is over before its time: whoever waits may have his place inside.
+  if number ~= shown or expires_s * 1000 <= now then return { "none", room.state } end
+  expires_s = floor(now / 1000)
+  remember(string.format("%.0f:%.0f", number, expires_s))
+  if ARGV[6] == "1" then redis.call("HINCRBY", KEYS[1], "left", 1) end
+  return look(room, number, expires_s, now)
 end
 
 local answer = number > 0 and look(room, number, expires_s, now) or nil

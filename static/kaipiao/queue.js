@@ -54,6 +54,8 @@ function show(told) {
     put("place", number(told.place));
     put("ahead", number(told.ahead));
     wait(told.wait_seconds);
+    const paused = desk().querySelector("[data-paused]");
+    if (paused) paused.hidden = told.state !== "paused";
     for (const note of desk().querySelectorAll("[data-outlook]")) note.hidden = note.dataset.outlook !== told.outlook;
   }
   const updated = desk().querySelector("[data-updated]");

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+import redis
 
-from operations import edge
+from operations import devservices, edge
 from operations.stack import Stack
 from tests.browser.conftest import EVENT, IPHONE, wait_for
 from tests.needs import needed
@@ -90,3 +91,83 @@ def test_from_the_event_page_through_the_queue_and_the_rush_to_the_order(phone, 
     phone.wait_for_url(re.compile(r"/orders/K\w+/"))
     wait_for(phone, "payable")
     assert any("/submissions/v1." in url for url in seen), seen
+
+
+def test_every_way_back_to_the_queue(chromium, shop):
+    """Paused: a second tab, another phone and a wiped store keep the place; then back button, used turn, sold out."""
+    phones = [chromium.new_context(base_url=shop.url, viewport=IPHONE, locale="zh-CN") for _ in range(3)]
+    lin, other, wei = (context.new_page() for context in phones)
+    tell(shop, "steering.pause(**ops)")
+    enter(lin, "13900000001", new=True)
+    enter(wei, "13900000002", new=True)
+    enter(other, "13900000001")
+    second = phones[0].new_page()
+    second.goto(QUEUE)
+    place = place_of(lin)
+    assert place_of(second) == place_of(other) == place != place_of(wei)
+    assert lin.locator("[data-paused]").is_visible()
+
+    fast = redis.Redis.from_url(devservices.redis_url(4))
+    fast.flushdb()
+    for page in (lin, second, other):
+        page.reload()
+        assert place_of(page) == place
+
+    # Wei's turn too: he came, and does nothing yet.
+    tell(shop, "steering.open_room(**ops)")
+    wait_for(lin, "admitted", timeout_s=40)
+    wait_for(wei, "admitted", timeout_s=40)
+    lin.click("section a.button.primary")
+    lin.go_back()
+    wait_for(lin, "admitted")
+    lin.click("section a.button.primary")
+    lin.check("input[name=tier][value=UPPER]", force=True)
+    lin.click(".paybar button")
+    lin.wait_for_url(re.compile(r"/orders/K\w+/"))
+    order = lin.url
+    for page in (second, other):
+        page.goto(QUEUE)
+        page.locator("[data-ordered] a").click()
+        page.wait_for_url(order)
+    other.go_back()
+    other.click("[name=again] + button")
+    other.wait_for_selector("[data-queue]:not([data-stage=admitted]), [data-queue]:not(:has([data-ordered]))")
+    assert other.locator("[data-ordered]").count() == 0
+
+    # Nothing is left, and nothing is held that could come back: whoever waits is told.
+    tell(shop, "steering.pause(**ops)")
+    late = phones[2].new_page()
+    phones[2].clear_cookies()
+    enter(late, "13900000003", new=True)
+    assert place_of(late)
+    tell(shop, "steering.set_sold_out(sold_out=True, **ops)")
+    wait_for(late, "sold_out", timeout_s=40)
+    for context in phones:
+        context.close()
+
+
+def tell(shop, *words):
+    """What staff do, in the product's own words."""
+    begin = "from django.utils import timezone; from risk import steering"
+    ops = "ops = {'show': 'small', 'actor': 'ops', 'now': timezone.now()}"
+    subprocess.run(
+        [sys.executable, "manage.py", "shell", "-c", "; ".join((begin, ops, *words))],
+        cwd=ROOT, env=os.environ | shop.environment(), check=True, capture_output=True,
+    )  # fmt: skip
+
+
+def enter(page, phone, *, new=False):
+    """Sign up or in, and join."""
+    page.set_default_timeout(30_000)
+    page.goto(f"/sign-{'up' if new else 'in'}/?next={QUEUE}")
+    page.fill("[name=identifier]", phone)
+    page.fill("[name=password]", PASSWORD)
+    page.click("main button.primary")
+    page.wait_for_selector("[data-queue]")
+    if page.locator("[data-queue][data-stage=not_in]").count():
+        page.click("[data-queue] button.primary")
+        page.wait_for_selector("[data-queue]:not([data-stage=not_in])")
+
+
+def place_of(page):
+    return page.wait_for_selector("[data-place]").inner_text()

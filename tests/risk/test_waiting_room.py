@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from basis import fast
-from risk import draw, signing, steering, waiting_room
+from risk import draw, signing, steering, switches, waiting_room
 from risk.pacing import Stock, step
 from risk.room_models import Room, RoomEvent, RoomState
 from risk.signing import NotOurs, Pass, QueueNumber
@@ -340,3 +340,62 @@ def test_who_did_what_is_kept(room: Room, clock: Any) -> None:
         steering.collect(show=SHOW, actor="li", now=clock())
     with pytest.raises(ValueError, match="no such bound"):
         steering.adjust(show=SHOW, actor="li", now=clock(), seed="x")
+
+
+# -- a place inside that nobody needs ------------------------------------------------------------------------------
+def test_who_leaves_makes_room_at_once(opened: Room, clock: Any) -> None:
+    steering.adjust(show=SHOW, actor="ops", now=clock(), max_inside=1)
+    for buyer in (1, 2, 3):
+        enter(buyer, clock())
+    assert let_in(clock) == 1
+    first = ask(1, clock())
+    assert (first.status, let_in(clock)) == ("admitted", 0)
+    leave(1, first, clock)
+    assert ask(1, clock()).status == "over"
+    assert let_in(clock) == 1
+    second = ask(2, clock())
+    # Twice, with another's pass, and after the turn: nothing more is counted.
+    leave(1, first, clock)
+    waiting_room.leave(show=SHOW, nonce="no nonce", is_counted=False, now=clock())
+    assert (second.status, let_in(clock)) == ("admitted", 0)
+    assert enter(1, clock()).number == 4
+
+
+def test_who_has_ordered_is_not_counted_twice(opened: Room, clock: Any) -> None:
+    steering.adjust(show=SHOW, actor="ops", now=clock(), max_inside=2)
+    for buyer in range(1, 6):
+        enter(buyer, clock())
+    assert let_in(clock) == 2
+    first, _second = ask(1, clock()), ask(2, clock())
+    assert let_in(clock, orders=1) == 1  # the first has ordered
+    ask(3, clock())
+    leave(1, first, clock, is_counted=True)
+    assert let_in(clock, orders=1) == 0
+
+
+def test_while_the_sale_is_stopped_nobody_is_let_in(opened: Room, clock: Any, monkeypatch: Any) -> None:
+    why = {"kind": "sale", "target": SHOW, "actor": "ops", "reason": "a test"}
+    monkeypatch.setitem(switches._targets, "sale", lambda: [(SHOW, SHOW)])
+    for buyer in (1, 2):
+        enter(buyer, clock())
+    switches.stop(**why, now=clock())
+    assert let_in(clock) == 0
+    told = ask(1, clock())
+    assert (told.status, told.state, told.place) == ("waiting", "paused", 1)
+    assert Room.objects.get().state == RoomState.OPEN  # the staff's own wish is as it was
+    switches.resume(**why, now=clock())
+    assert let_in(clock) == 2
+    assert ask(1, clock()).status == "admitted"
+
+
+def let_in(clock: Any, orders: int = 0) -> int:
+    """One step of the pacer, a second later."""
+    clock.advance(seconds=1)
+    done = step(show=SHOW, stock=Stock(1000, 0, orders, 2 * orders), now=clock())
+    assert done is not None
+    return done.admitted
+
+
+def leave(buyer_id: int, standing: waiting_room.Standing, clock: Any, *, is_counted: bool = False) -> None:
+    nonce = f"{standing.epoch}-{standing.number}-{buyer_id}"
+    waiting_room.leave(show=SHOW, nonce=nonce, is_counted=is_counted, now=clock())

@@ -15,7 +15,7 @@ from risk.models import ListEntry
 from risk.room_models import Room
 from tests.api.conftest import program  # noqa: F401  (a fixture)
 from ticketing import admission, orders
-from ticketing.models import Order, PriceTier, Seat, SeatState
+from ticketing.models import Order, PriceTier, SalePhase, Seat, SeatState
 from ticketing.pace import stock_of
 from ticketing.rush import keys
 
@@ -199,6 +199,68 @@ def test_what_the_line_refuses_is_said_in_words(room, rush, lin, buyer):
     page = lin.get(went["Location"]).content.decode()
     assert 'data-stage="refused"' in page
     assert 'data-refusal="seats_taken"' in page
+    # What was refused has used nothing: the same turn chooses again.
+    assert press(lin).status_code == 303
+    rush.turn()
+    assert Order.objects.filter(buyer=lin.user).count() == 1
+
+
+def test_the_queue_says_what_the_turn_was_used_for(room, rush, lin):
+    """No circle of "your turn" and "used already": the order, another price, or the end of the line."""
+    come_in(lin, room)
+    assert "data-ordered" not in lin.get(QUEUE).content.decode()
+    went = press(lin)
+    page = lin.get(QUEUE).content.decode()
+    assert "data-ordered" in page
+    assert went["Location"] in page
+    assert 'name="again"' in page
+    rush.turn()
+    assert lin.post(QUEUE, {"again": "1"}).status_code == 303
+    page = lin.get(QUEUE).content.decode()
+    assert 'data-stage="waiting"' in page
+    for tier in ("UPPER", "GOLD"):  # the cookie still holds the old pass; it is worth nothing any more
+        assert press(lin, tier=tier).status_code == 409
+    assert Order.objects.count() == 1
+    Room.objects.filter(pk=room.pk).update(pace_min=2000)
+    time.sleep(0.05)
+    pacing.step(show=room.show, stock=stock_of(room), now=timezone.now())
+    assert 'data-stage="admitted"' in lin.get(QUEUE).content.decode()
+    assert press(lin).status_code == 303
+    rush.turn()
+    assert Order.objects.count() == 2
+
+
+def test_an_order_placed_one_by_one_is_shown_too(room, lin):
+    come_in(lin, room)
+    tier = PriceTier.objects.get(show__code="small", code="UPPER")
+    fast.store().delete(keys.sale(tier.pk))
+    order = press(lin)["Location"]
+    assert order in lin.get(QUEUE).content.decode()
+
+
+def test_whoever_may_not_buy_makes_room(room, rush, lin, buyer):
+    """Only one may be inside; the sale is not open to who is: the next one is let in at once."""
+    come_in(lin, room)
+    wei = Client()
+    wei.user = buyer("wei")
+    wei.force_login(wei.user, backend="accounts.signin.PhoneOrEmailBackend")
+    assert wei.post(QUEUE).status_code == 303
+    Room.objects.filter(pk=room.pk).update(max_inside=1)
+    assert admitted(room) == 0
+    press(lin)
+    SalePhase.objects.filter(show__code="small").update(eligibility=SalePhase.Eligibility.INVITED)
+    for lane in rush.drainer.lanes.values():
+        lane.looked_at = float("-inf")
+    rush.clock.now = timezone.now()
+    rush.turn()
+    assert not Order.objects.exists()
+    assert 'data-stage="over"' in lin.get(QUEUE).content.decode()
+    assert admitted(room) == 1
+
+
+def admitted(room):
+    time.sleep(0.1)
+    return pacing.step(show=room.show, stock=stock_of(room), now=timezone.now()).admitted
 
 
 def test_a_submission_that_the_store_lost_is_said_to_be_lost(room, rush, lin):

@@ -40,5 +40,7 @@ redis.call('XADD', KEYS[2], '*', 'n', number, 'b', buyer, 'q', quantity, 'k', ke
 redis.call('HINCRBY', KEYS[1], 'queued', quantity)
 redis.call('SET', KEYS[3], number .. '~' .. asked, 'PX', MEMORY_MS)
 redis.call('SET', KEYS[4], taken + quantity, 'PX', COUNT_MEMORY_MS)
-redis.call('SET', KEYS[6], '{"state":"queued","buyer":' .. buyer .. ',"at":' .. ARGV[7] .. '}', 'PX', MEMORY_MS)
+-- An order that is refused gives the pass back, so where its mark is stands with it.
+local pass = pass_until > 0 and ',"pass":"' .. KEYS[5] .. '"' or ''
+redis.call('SET', KEYS[6], '{"state":"queued","buyer":' .. buyer .. ',"at":' .. ARGV[7] .. pass .. '}', 'PX', MEMORY_MS)
 return {'accepted', number, sale[7] or '0'}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,10 +17,14 @@ from basis import fast
 from risk import room_answers, waiting_room
 from risk.pages import gated
 from risk.room_models import Room
+from risk.signing import QueueNumber
 from risk.waiting_room import Standing
+from ticketing import admission
 from ticketing.api_queue import remember, shown_by
-from ticketing.models import Show
+from ticketing.models import Order, PriceTier, Show
 from ticketing.pages.answers import SeeOther, buyer_of, unkept
+from ticketing.rush import receipts
+from ticketing.rush.receipts import Receipt
 
 # What the page shows, besides a standing's own status.
 NOT_IN, CLOSED, FULL, SOLD_OUT, AWAY = "not_in", "closed", "full", "sold_out", "away"
@@ -51,7 +56,7 @@ def queue(request: HttpRequest, code: str) -> HttpResponse:
     if request.method == "POST":
         response: HttpResponse = SeeOther(reverse("queue", args=[code]))
     else:
-        response = _page(request, room, show, standing.status, standing, now=now)
+        response = _page(request, room, show, standing.status, standing, buyer_id=buyer_id, now=now)
     remember(response, code, room_answers.of(code, buyer_id, standing, now=now))
     return response
 
@@ -61,11 +66,47 @@ def _standing(request: HttpRequest, code: str, now: datetime) -> tuple[int, Stan
     shown = shown_by(request, code)
     if request.method == "POST" and request.user.is_authenticated:
         buyer_id = buyer_of(request).pk
+        if "again" in request.POST:
+            _give_up(code, buyer_id, shown, now)
         return buyer_id, waiting_room.join(show=code, buyer_id=buyer_id, shown=shown, now=now)
     if shown is None and not request.user.is_authenticated:
         raise waiting_room.NotInside(code)
     buyer_id = shown.buyer_id if shown else buyer_of(request).pk
     return buyer_id, waiting_room.poll(show=code, buyer_id=buyer_id, shown=shown, now=now)
+
+
+def _give_up(code: str, buyer_id: int, shown: QueueNumber | None, now: datetime) -> None:
+    """Whose turn has given what it can may stand in line once more, at its end."""
+    standing = waiting_room.poll(show=code, buyer_id=buyer_id, shown=shown, now=now)
+    admitted = waiting_room.pass_of(code, buyer_id, standing)
+    if admitted is not None:
+        admission.give_up(admitted, [tier.pk for tier in PriceTier.objects.filter(show__code=code)], now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """What a turn was used for: a tier, and where its order or submission is shown."""
+
+    tier: PriceTier
+    url: str
+
+
+def _ordered(show: Show, buyer_id: int, standing: Standing) -> tuple[list[Ordered], bool]:
+    """What the buyer has ordered with this turn, and whether it is good for another tier."""
+    admitted = waiting_room.pass_of(show.code, buyer_id, standing)
+    if admitted is None:
+        return [], False
+    tiers = list(show.tiers.order_by("pk"))
+    used = admission.used_for(admitted, [tier.pk for tier in tiers])
+    ordered = [Ordered(tier, _where(tier, buyer_id, used[tier.pk])) for tier in tiers if tier.pk in used]
+    return ordered, len(used) < len(tiers)
+
+
+def _where(tier: PriceTier, buyer_id: int, mark: str) -> str:
+    if mark.startswith("key:"):
+        order = Order.objects.filter(buyer_id=buyer_id, client_key=mark.removeprefix("key:")).first()
+        return reverse("order", args=[order.number]) if order else reverse("orders")
+    return reverse("submission", args=[receipts.sign(Receipt(tier.pk, mark, buyer_id))])
 
 
 def _stage_of(refusal: Exception, room: Room) -> str:
@@ -80,11 +121,15 @@ def _page(
     stage: str,
     standing: Standing | None = None,
     *,
+    buyer_id: int = 0,
     now: datetime,
 ) -> HttpResponse:
     refresh_s = math.ceil(standing.interval_ms / 1000) if standing else AGAIN_S
     ends = stage in {SOLD_OUT, "admitted"} or (stage == NOT_IN and room.drawn is not None)
+    ordered, is_good = _ordered(show, buyer_id, standing) if standing else ([], False)
     context: dict[str, Any] = {
+        "ordered": ordered,
+        "is_good": is_good,
         "room": room,
         "show": show,
         "event": show.event,

@@ -32,7 +32,7 @@ from basis.lifecycle import StaleState
 from payments.batch import Pressed
 from risk import payment_tokens, refusals
 from ticketing import orders
-from ticketing.rush import allocation, keys, lanes, messages, paying, rebuild, results
+from ticketing.rush import allocation, keys, lanes, limits, messages, passes, paying, rebuild, results
 from ticketing.rush.allocation import Answer, Held, Lane
 from ticketing.rush.messages import PressMessage, Submission
 from ticketing.rush.results import Published
@@ -128,6 +128,8 @@ class Drainer:
                     self.lanes[tier_id] = rebuild.lane_of(tier_id, fence=fence)
         for lane in list(self.lanes.values()):
             self._holding(lane, self._keep)
+        for show in {lane.tier.show.code for lane in self.lanes.values()}:
+            limits.publish(show)
 
     def _keep(self, lane: Lane) -> int:
         lanes.keep(lane.tier_id, fence=lane.fence, now=self.clock())
@@ -170,6 +172,7 @@ class Drainer:
             answers = self._by_halves(lane, batch, now)
         held = {one.number: one for one in batch if isinstance(answers[one.number], Held)}
         refused = [one for one in batch if one.number not in held]
+        burned = passes.burned_for(lane.tier_id, refused)
         published = Published(
             results={
                 keys.result(lane.tier_id, one.number): _told(one, answers[one.number], now) for one in batch
@@ -179,10 +182,12 @@ class Drainer:
             waited_ms=_waited(found, self.clock()),
             free=lane.hall.free if lane.hall else None,
             counts=_counts(lane.tier_id, refused),
+            passes=list(burned.values()),
         )
         results.publish(lane.tier_id, keys.orders(lane.tier_id), published, fence=lane.fence)
         if refused:
             refusals.count(lane.tier.show.code, _reasons(answers), tier=lane.tier.code, now=now)
+            passes.let_go(lane.tier.show.code, refused, answers, burned, now=now)
         self.tally.submissions += len(batch)
         self.tally.held += len(held)
         self.tally.batches += 1

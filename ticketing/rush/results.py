@@ -40,8 +40,8 @@ class Stale(Exception):
 class Published:
     """
     A decided batch. `results` maps the keys of results to what they say; `counts` the keys of buyers' counts to what is
-    taken off them; `last_id` is its last message; `seats` were queued with it; `free` seats are left now; its first
-    message waited `waited_ms`.
+    taken off them; `passes` are marks of passes that go; `last_id` is its last message; `seats` were queued with it;
+    `free` seats are left now; its first message waited `waited_ms`.
     """
 
     results: Mapping[str, Mapping[str, Any]]
@@ -49,6 +49,7 @@ class Published:
     seats: int = 0
     free: int | None = None
     counts: Mapping[str, int] | None = None
+    passes: Sequence[str] = ()
     waited_ms: int = 0
 
 
@@ -61,7 +62,7 @@ def publish(tier_id: int, stream: str, batch: Published, *, fence: int) -> None:
     """
     counts = batch.counts or {}
     answered = script("publish").run(
-        keys=[keys.sale(tier_id), stream, keys.fence(tier_id), *batch.results, *counts],
+        keys=[keys.sale(tier_id), stream, keys.fence(tier_id), *batch.results, *counts, *batch.passes],
         args=[
             fence,
             after(batch.last_id),
