@@ -60,12 +60,12 @@ def thing(of: Model, text: object = "") -> SafeString | str:
     return format_html('<a href="{}" class="text-primary-600">{}</a>', address, text or of)
 
 
-def buyer(buyer_id: int) -> SafeString:
-    """A buyer's page, where only the key is at hand."""
+def buyer(buyer_id: int, name: str = "") -> SafeString:
+    """A buyer's page, by the key where that is all that is at hand."""
     return format_html(
         '<a href="{}" class="text-primary-600">{}</a>',
         reverse("admin:accounts_user_change", args=[buyer_id]),
-        buyer_id,
+        name or buyer_id,
     )
 
 

@@ -115,7 +115,7 @@ def _order(facts: Facts, payment: Payment | None) -> Iterator[Pair]:
     yield Pair(_("seats"), _("%(count)d × %(tier)s") % {"count": order.quantity, "tier": order.tier.name})
     valid = sum(ticket.state != "void" for ticket in facts.tickets)
     yield Pair(_("tickets"), f"{valid} / {len(facts.tickets)}" if facts.tickets else staff.NOTHING)
-    yield Pair(_("buyer"), staff.buyer(order.buyer_id))
+    yield Pair(_("buyer"), staff.buyer(order.buyer_id, str(order.buyer)))
     yield Pair(_("placed"), staff.moment(order.placed_at))
     if order.open:
         yield Pair(_("held until"), staff.moment(order.hold_until))

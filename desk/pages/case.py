@@ -16,7 +16,6 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
 
 from desk import facts as facts_of
 from desk import inbox, types
@@ -26,6 +25,7 @@ from desk.inbox import Filters
 from desk.models import Case, CaseState, RequestState, Resolution, ResolutionRequest
 from desk.pages import acting, books, effects, evidence, kinds, people, story, words
 from desk.pages.inbox import inbox_address, page_number, row
+from desk.pages.posted import posted
 from payments.models import ChannelCode
 from payments.reconcile_models import Klass
 
@@ -193,7 +193,7 @@ def _done(case: Case, one: Resolution) -> Mapping[str, Any]:
     }
 
 
-@require_POST
+@posted
 def resolve(request: HttpRequest, pk: int) -> HttpResponse:
     """Do what was previewed, or ask a second person for it."""
     case = get_object_or_404(Case, pk=pk)
@@ -204,7 +204,7 @@ def resolve(request: HttpRequest, pk: int) -> HttpResponse:
     return HttpResponseRedirect(_back(request, case))
 
 
-@require_POST
+@posted
 def ask(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask the channel what it knows, and tell it: nothing is changed."""
     case = get_object_or_404(Case, pk=pk)
@@ -212,7 +212,7 @@ def ask(request: HttpRequest, pk: int) -> HttpResponse:
     return HttpResponseRedirect(_back(request, case))
 
 
-@require_POST
+@posted
 def take(request: HttpRequest, pk: int) -> HttpResponse:
     _may_assign(request)
     case = get_object_or_404(Case, pk=pk)
@@ -222,7 +222,7 @@ def take(request: HttpRequest, pk: int) -> HttpResponse:
     return HttpResponseRedirect(_back(request, case))
 
 
-@require_POST
+@posted
 def note(request: HttpRequest, pk: int) -> HttpResponse:
     """A note for colleagues, and perhaps a new owner."""
     _may_assign(request)

@@ -16,13 +16,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from django.views.decorators.http import require_POST
 
 from accounts.models import User
 from desk import inbox
 from desk.inbox import Filters, Summary
 from desk.models import Case, Queue, SavedView
 from desk.pages import acting, kinds, people, words
+from desk.pages.posted import posted
 from payments.models import ChannelCode
 from ticketing.wording import channel_name
 
@@ -122,7 +122,7 @@ def waiting(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"count": sums.count, "late": sums.late}, headers={"Cache-Control": "no-store"})
 
 
-@require_POST
+@posted
 def assign(request: HttpRequest) -> HttpResponse:
     """Give the chosen cases to somebody, or to nobody."""
     if not request.user.has_perm("desk.assign_case"):
@@ -140,7 +140,7 @@ def assign(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(_back(request))
 
 
-@require_POST
+@posted
 def save_view(request: HttpRequest) -> HttpResponse:
     """Keep the present filters under a name; the same name again replaces them."""
     name = request.POST.get("name", "").strip()[:60]
@@ -160,7 +160,7 @@ def save_view(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(inbox_address(filters))
 
 
-@require_POST
+@posted
 def forget_view(request: HttpRequest, pk: int) -> HttpResponse:
     """A person forgets views of his own alone."""
     SavedView.objects.filter(pk=pk, owner_id=people.me(request)).delete()

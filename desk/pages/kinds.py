@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from desk import types, ways
+from desk import trail, types, ways
 from desk.models import CaseState
 from payments.models import Outcome
 
@@ -68,6 +68,21 @@ def actions() -> list[tuple[str, str]]:
     return [(code, str(text)) for code, text in _ACTIONS.items()]
 
 
+def reason(case_kind: str, code: str) -> str:
+    """Why a case moved: a reason of the desk's own, or the resolution that moved it."""
+    return str(_REASONS[code]) if code in _REASONS else resolution_title(case_kind, code)
+
+
+def actor(name: str) -> str:
+    """Who did it, as the trail and histories name him."""
+    return str(_("the coordinator")) if name == trail.COORDINATOR else name.removeprefix("staff:")
+
+
+def parked(code: str) -> str:
+    """Why a message of a channel waits for a person (payments.notify)."""
+    return str(_PARKED.get(code, code))
+
+
 def check(code: str) -> str:
     """What must hold (desk.invariants)."""
     return str(_CHECKS.get(code, code))
@@ -78,6 +93,21 @@ def answer(what: str) -> str:
     return str(_ANSWERS.get(what, what))
 
 
+_REASONS: Mapping[str, Any] = {
+    "found": _("found in the books"),
+    "wished": _("a colleague asks for it"),
+    "not_asked": _("it was not asked for in the end"),
+    "cause_gone": _("its cause is gone"),
+    "cause_stays": _("its cause is still there"),
+    "rejected": _("the request was rejected"),
+    "withdrawn": _("the request was withdrawn"),
+    "stale": _("the request was overtaken"),
+}
+_PARKED: Mapping[str, Any] = {
+    "amount_differs": _("another amount than the payment's"),
+    "unknown_number": _("a payment or refund that is not in our books"),
+    "refunded_twice": _("a refund that was paid out elsewhere already"),
+}
 _ANSWERS: Mapping[str, Any] = {
     "Paid": _("paid"),
     "Waiting": _("open, not paid"),

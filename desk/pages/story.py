@@ -89,14 +89,15 @@ def _told(facts: Facts) -> Iterator[Line]:
             "what": kinds.answer(row.facts.get("what", "")) or _("nothing that we could read"),
             "verdict": row.get_verdict_display(),
         }
-        yield Line(row.received_at, text, "channel", row.reason)
+        yield Line(row.received_at, text, "channel", kinds.parked(row.reason))
 
 
 def _case(case: Case) -> Iterator[Line]:
     for event in CaseEvent.objects.filter(case=case).order_by("pk"):
         state = kinds.case_state(event.to_state)
         text = _("Case opened.") if not event.from_state else _("Case: %(state)s") % {"state": state}
-        yield Line(event.at, text, DESK, " · ".join(filter(None, (event.actor, event.reason))))
+        why = kinds.reason(case.kind, event.reason) if event.reason else ""
+        yield Line(event.at, text, DESK, " · ".join(filter(None, (kinds.actor(event.actor), why))))
 
 
 def _trail(case: Case) -> Iterator[Line]:
@@ -105,7 +106,7 @@ def _trail(case: Case) -> Iterator[Line]:
             entry.at,
             kinds.action(entry.action),
             "staff",
-            " · ".join(filter(None, (entry.actor, entry.reason))),
+            " · ".join(filter(None, (kinds.actor(entry.actor), entry.reason))),
         )
 
 
@@ -117,7 +118,7 @@ def messages(rows: Iterable[Notification]) -> list[Told]:
             what=kinds.answer(row.facts.get("what", "")) or _("unreadable"),
             verdict=str(row.get_verdict_display()),
             state=row.verdict,
-            reason=row.reason,
+            reason=kinds.parked(row.reason),
             at=row.received_at,
             repeats=row.repeats,
             facts=shown(row.facts) if row.facts else "",

@@ -57,12 +57,17 @@ function inbox(list) {
   setInterval(async () => {
     if (document.hidden || !changed.hidden) return;
     try {
-      const told = await (await fetch(list.dataset.waiting, { headers: { Accept: "application/json" } })).json();
+      const answer = await fetch(list.dataset.waiting, { headers: { Accept: "application/json" } });
+      if (answer.redirected) {
+        document.querySelector("[data-over]").hidden = false; // to the sign-in page
+        return;
+      }
+      const told = await answer.json();
       changed.hidden = `${told.count}-${told.late}` === list.dataset.count;
       changed.querySelector("[data-now]").textContent = told.count;
       if (!changed.hidden) document.title = document.title.replace(/^(\(\d+\) )?/, `(${told.count}) `);
     } catch {
-      // The network is away or the session is over: the next click will tell.
+      // The network is away: the next click will tell.
     }
   }, Number(list.dataset.every || 20) * 1000);
 

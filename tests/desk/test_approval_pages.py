@@ -41,11 +41,19 @@ def asked_for(cases: list[Case], maker: User, *, now: datetime, **fields: Any) -
                 "reason": "as the papers say",
                 "maker": maker,
                 "made_at": now + timedelta(seconds=nth),
+                "preview": _shown(case),
                 **fields,
             }
         )
         for nth, case in enumerate(cases)
     )
+
+
+def _shown(case: Case) -> dict[str, Any]:
+    nothing: dict[str, Any] = {name: [] for name in ("moves", "lines", "messages", "checks")}
+    flags = {"needs_two": True, "types_amount": False, "fingerprint": "", "moved_minor": 0}
+    about = {"case": case.number, "resolution": "explain", "inputs": {}, "answer": "", "currency": "CNY"}
+    return nothing | flags | about | {"case_becomes": "explained", "amount_minor": case.amount_minor}
 
 
 def listed(client: Client, **query: str) -> list[int]:
