@@ -9,7 +9,7 @@ class TicketingConfig(AppConfig):
     def ready(self) -> None:
         from payments import batch, purchases
         from risk import gate, switches
-        from ticketing import history, listings, orders
+        from ticketing import cancel_work, history, listings, orders  # noqa: F401  (cancel_work: its handler registers)
         from ticketing.fulfil import OrderHandler
         from ticketing.fulfil_many import OrderBatchHandler
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -405,3 +407,12 @@ def test_a_channel_that_refuses_becomes_a_case_and_an_offer(till, paid, desk, sh
     till.house.control("DELETE", "faults")
     finish(desk, show, rounds=40)
     assert ShowCancellation.objects.get().state == CancellationState.DONE
+
+
+def test_every_process_knows_how_to_do_the_work():
+    """A worker imports no page and no coordinator: the handler is there when the application has started."""
+    code = (
+        "import django; django.setup(); from payments import outbox; print('show.cancel' in outbox._handlers)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
