@@ -132,9 +132,11 @@ local function look(room, number, expires_s, now)
   elseif room.state == "closed" then
     status = "closed"
   end
-  local interval = interval_ms(room, number, waiting, wait_s, now)
+  local outlook = outlook_of(room, place)
+  -- Whom the stock will hardly reach is told no moment to come at: he asks as often as the crowd may.
+  local interval = interval_ms(room, number, waiting, outlook == "unlikely" and -1 or wait_s, now)
   return {
-    status, room.state, number, place or 0, ahead, waiting, low, high, interval, outlook_of(room, place),
+    status, room.state, number, place or 0, ahead, waiting, low, high, interval, outlook,
     expires_s, room.epoch,
   }
 end
