@@ -97,7 +97,7 @@ class Drainer:
         else:
             # Nothing to do for a while: look less often, up to a bound that a first click does not feel.
             self._linger_s = LINGER_S if handled else min(self._linger_s * 1.5, LINGER_MAX_S)
-            if handled < BATCH // 4:
+            if handled < BATCH:
                 time.sleep(self._linger_s)
 
     def once(self) -> int:
