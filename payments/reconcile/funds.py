@@ -13,11 +13,12 @@ from typing import Any
 
 from django.db import connection
 
+MANY = 100
 NAMING = "SELECT refunds_by FROM live_funds ORDER BY day DESC LIMIT 1"
 # What is to be judged: of this day what does not agree on the day itself, and what is unsettled of any day.
 JUDGED = """
 CREATE TEMPORARY TABLE judged (day date, kind text, key text, PRIMARY KEY (day, kind, key)) ON COMMIT DROP;
-INSERT INTO judged SELECT DISTINCT day, kind, number FROM waiting WHERE klass = 'funds_differ';
+INSERT INTO judged SELECT DISTINCT day, kind, number FROM waiting WHERE klass = 'funds_differ' AND number <> '';
 """
 # `listed` by the trades, `moved` by the movements, before fees that were taken inside.
 ENTRIES = """
@@ -50,6 +51,17 @@ SELECT DISTINCT %(day)s::date, kind, key FROM (
    GROUP BY key HAVING abs(sum(fee_listed) - sum(fee_moved)) > 500 * count(*)
 ) differing ON CONFLICT DO NOTHING
 """  # noqa: S608
+# Nothing moved beside many trades: a statement that the channel forgot is one difference, not one for each of them.
+NOTHING_MOVED = """
+INSERT INTO found (klass, kind, number, day, ours_minor, theirs_minor, currency, facts, mark)
+SELECT 'funds_differ', 'payment', '', live.day, sum(line.amount_minor), 0, line.currency,
+       jsonb_build_object('trades', count(*)), concat_ws('/', live.day, line.currency)
+  FROM live JOIN live_funds ON live_funds.day = live.day AND live_funds.lines = 0
+  JOIN payments_statementline line ON line.channel = %(channel)s AND line.day = live.day AND line.statement_id = live.id
+ WHERE live.lines > %(many)s
+   AND (live.id = %(statement)s OR live.day IN (SELECT day FROM waiting WHERE klass = 'funds_differ' AND number = ''))
+ GROUP BY live.day, line.currency
+"""
 DAYS = """
 SELECT array_agg(DISTINCT judged.day + n) FROM judged CROSS JOIN generate_series(-1, 1) AS n
 """
@@ -125,7 +137,8 @@ def find(values: dict[str, Any]) -> None:
         if naming is None:
             return
         values = {**values, "refunds_by": naming[0]}
-        if values["statement"] and values["funds"]:
+        cursor.execute(NOTHING_MOVED, {**values, "many": MANY})
+        if values["statement"] and values["funds"] and not cursor.rowcount:
             cursor.execute(DIFFER, values)
         cursor.execute(UNNAMED, values)
         cursor.execute(DAYS)

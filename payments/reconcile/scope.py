@@ -76,10 +76,10 @@ CREATE TEMPORARY TABLE found (
 
 COUNTING = """
 CREATE TEMPORARY TABLE live ON COMMIT DROP AS
-SELECT id, day, coalesce(totals -> 'covers', '["payment", "refund"]'::jsonb) AS covers FROM payments_statement
+SELECT id, day, lines, coalesce(totals -> 'covers', '["payment", "refund"]'::jsonb) AS covers FROM payments_statement
  WHERE channel = %(channel)s AND kind = 'trade' AND replaced_by_id IS NULL;
 CREATE TEMPORARY TABLE live_funds ON COMMIT DROP AS
-SELECT id, day, coalesce(totals ->> 'refunds_by', 'number') AS refunds_by FROM payments_statement
+SELECT id, day, lines, coalesce(totals ->> 'refunds_by', 'number') AS refunds_by FROM payments_statement
  WHERE channel = %(channel)s AND kind = 'funds' AND replaced_by_id IS NULL;
 """
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from payments.models import Discrepancy, Payment, ReconcileRun
-from payments.reconcile import due, run
+from payments.reconcile import due, funds, run
 from tests.reconcile.conftest import DAY, MORNING_AFTER, later
 from tests.reconcile.hand import Hand
 
@@ -113,6 +113,23 @@ def test_a_fee_that_was_kept_must_be_the_one_that_is_listed(hand: Hand) -> None:
     hand.load(DAY, [*moved, *fees], "funds", **BY_PAYMENT)
     compare(hand)
     assert differ() == {("fee", dear.number, 60, 62)}
+
+
+def test_a_statement_that_the_channel_forgot_is_one_difference(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(funds, "MANY", 3)
+    paid = [hand.pay(NOON) for _ in range(4)]
+    hand.load(DAY, [hand.of(each, NOON) for each in paid])
+    hand.load(DAY, [], "funds")
+    compare(hand)
+    compare(hand, at=later(0.1))
+    assert differ() == {("payment", "", 40_000, 0)}
+    hand.load(DAY, [hand.moved(each, NOON) for each in paid[:3]], "funds")
+    run.look_again(channel="alipay", day=NEXT, now=later(0.2))
+    assert differ() == set()
+    compare(hand, at=later(0.3))
+    assert differ() == {("payment", paid[3].number, 10_000, 0)}
 
 
 def test_a_statement_whose_load_began_before_the_day_was_compared_is_booked_after_it(hand: Hand) -> None:
