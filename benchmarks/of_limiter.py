@@ -58,8 +58,8 @@ def limiter() -> Figure:
         "django_ratio": round(rate["one"] / rate["bare_django"], 2),
         "django_ratio_three_rules": round(rate["three"] / rate["bare_django"], 2),
         "processes": PROCESSES,
-        "limit_of_400_most_in_a_second": most,
-        "limit_of_400_passed_in_all": passed,
+        f"limit_of_{EXACT_LIMIT}_most_in_a_second": most,
+        f"limit_of_{EXACT_LIMIT}_passed_in_all": passed,
     }
     return Figure(
         "limiter", rate["limited"], "requests/s", ceiling=rate["bare"], bar=SHARE * rate["bare"], facts=facts
