@@ -131,8 +131,11 @@ class StatementAdmin(LookOnlyAdmin):
 
     @admin.display(description=_("the file's own totals"))
     def told(self, statement: Statement) -> SafeString:
+        kinds = dict(StatementLine._meta.get_field("kind").flatchoices)  # of a day that came in halves
         told = statement.totals.get("told", {}).items()
-        return format_html_join("", "<div>{}: {}</div>", ((name, _flat(value)) for name, value in told))
+        return format_html_join(
+            "", "<div>{}: {}</div>", ((kinds.get(name, name), _flat(value)) for name, value in told)
+        )
 
     @admin.display(description=_("file"))
     def kept(self, statement: Statement) -> SafeString | str:
@@ -175,8 +178,9 @@ class StatementLineAdmin(LookOnlyAdmin):
     readonly_fields = fields
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        # One of thousands of statements is chosen by a link, not from a list.
-        return lookup == "statement__id__exact" or super().lookup_allowed(lookup, value, request)
+        # One of thousands of statements, or those that count, are chosen by a link, not from a list.
+        linked = ("statement__id__exact", "statement__kind__exact", "statement__replaced_by__isnull")
+        return lookup in linked or super().lookup_allowed(lookup, value, request)
 
     @admin.display(description=_("kind"), ordering="kind")
     def is_a(self, line: StatementLine) -> SafeString:
@@ -231,6 +235,6 @@ def _missing() -> list[OutboxMessage]:
 
 
 def _flat(value: Any) -> str:
-    return (
-        ", ".join(f"{name} {one}" for name, one in value.items()) if isinstance(value, dict) else str(value)
-    )
+    if not isinstance(value, dict):
+        return str(value)
+    return ", ".join(f"{name} {_flat(one)}" for name, one in value.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -47,6 +47,20 @@ class OfShow(admin.SimpleListFilter):
         orders = Order.objects.filter(show__code=self.value()).values("number")
         wanted = {f"{self.path}purchase_kind": PURCHASE, f"{self.path}purchase_number__in": orders}
         return queryset.filter(**wanted)
+
+
+class Tried(admin.SimpleListFilter):
+    """Orders for which somebody began to pay."""
+
+    title = _("payment begun")
+    parameter_name = "tried"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("1", _("yes"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> QuerySet[Order]:
+        begun = Payment.objects.filter(purchase_kind=PURCHASE, purchase_number=OuterRef("number"))
+        return queryset.filter(Exists(begun)) if self.value() else queryset
 
 
 class RefundsOfShow(OfShow):
@@ -111,7 +125,7 @@ class TicketInline(LookOnlyInline):
 @admin.register(Order)
 class OrderAdmin(LookOnlyAdmin):
     list_display = ("number", "is_now", "who", "show", "tier", "quantity", "amount", "placed", "paid_by")
-    list_filter = ("state", staff.since("placed_at"), "show")
+    list_filter = ("state", staff.since("placed_at"), "show", Tried)
     list_select_related = ("buyer", "show", "tier")
     search_fields = ("number__exact", "winner__exact", "buyer__handle__exact")
     fields = (

@@ -31,6 +31,7 @@ from operations.boards.shape import (
     money,
     number,
 )
+from operations.boards.sharing import shared
 from payments.models import ChannelCode, RefundState
 from payments.reconcile_models import Klass
 from wallet.models import AccountKind
@@ -47,17 +48,24 @@ LATE = timedelta(hours=1)
 PAYMENTS, REFUNDS, ACCOUNTS = "payments_payment", "payments_refund", "wallet_account"
 COLOURS = {ChannelCode.ALIPAY: PLACED, ChannelCode.WECHAT: TAKEN, ChannelCode.WALLET: OTHER}
 HOME = "CNY"
+ON_THEIR_WAY = ",".join(state for state in RefundState.values if state != RefundState.SUCCEEDED)
+# The lines that fees are summed from: of statements of payments that no later one replaced.
+FEES = {"statement__kind__exact": "trade", "statement__replaced_by__isnull": 1}
 
 
 def board(*, period: str, now: datetime) -> Board:
     """The money of a period, and what is open now."""
     since, until = bounds(period, now)
     midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
-    facts = gather(
-        since=since,
-        until=until,
-        days_from=midnight - timedelta(days=DAYS_SHOWN - 1),
-        zone=settings.TIME_ZONE,
+    facts = shared(
+        f"finance:{period}:{midnight:%Y%m%d}",
+        lambda: gather(
+            since=since,
+            until=until,
+            days_from=midnight - timedelta(days=DAYS_SHOWN - 1),
+            zone=settings.TIME_ZONE,
+            now=now,
+        ),
     )
     panels: list[Panel] = [
         _channels(facts),
@@ -69,7 +77,7 @@ def board(*, period: str, now: datetime) -> Board:
     ]
     return Board(
         title=_("Finance"),
-        as_of=now,
+        as_of=facts.as_of,
         every_s=EVERY_S,
         figures=_figures(facts, now),
         panels=panels,
@@ -125,14 +133,14 @@ def _figures(facts: FinanceFacts, now: datetime) -> list[Figure]:
             "fees",
             _("fees"),
             money(round(fees.minor / 1000), HOME),
-            links.rows("payments_statementline", **facts.days_of),
+            links.rows("payments_statementline", **FEES, **facts.days_of),
             _("as the statements say"),
         ),
         Figure(
             "returning",
             _("on its way back"),
             money(sum(one.minor for one in returning), HOME),
-            links.rows(REFUNDS, state__in="requested,processing,refused"),
+            links.rows(REFUNDS, state__in=ON_THEIR_WAY),
             refunds % {"count": number(sum(one.count for one in returning))},
             LOOK if oldest and now - oldest > LATE else "",
         ),
@@ -198,7 +206,11 @@ def _channels(facts: FinanceFacts) -> Table:
                     currency,
                     links.rows(PAYMENTS, channel__exact=channel, state__exact="succeeded", **paid_in),
                 ),
-                Cell(number(took.count), number=True),
+                Cell(
+                    number(took.count),
+                    links.rows(PAYMENTS, channel__exact=channel, state__exact="succeeded", **paid_in),
+                    number=True,
+                ),
                 _money(
                     refunded.minor,
                     currency,
@@ -206,19 +218,17 @@ def _channels(facts: FinanceFacts) -> Table:
                         REFUNDS, payment__channel__exact=channel, state__exact="succeeded", **refunded_in
                     ),
                 ),
-                _money(fee, currency, links.rows("payments_statementline", **of_statements)),
+                _money(fee, currency, links.rows("payments_statementline", **FEES, **of_statements)),
                 _money(took.minor - refunded.minor - fee, currency),
                 _money(
                     sum(one.minor for one in returning),
                     currency,
-                    links.rows(
-                        REFUNDS, payment__channel__exact=channel, state__in="requested,processing,refused"
-                    ),
+                    links.rows(REFUNDS, payment__channel__exact=channel, state__in=ON_THEIR_WAY),
                 ),
                 _money(
                     facts.settled.get((channel, currency, "transfer"), 0),
                     currency,
-                    links.rows("payments_settlement", **of_statements),
+                    links.rows("payments_settlement", **of_statements, kind__exact="transfer"),
                 ),
                 _money(
                     facts.unsettled(channel, currency),
@@ -341,7 +351,9 @@ def _accounts(facts: FinanceFacts) -> Table:
             Cell(AccountKind(one.kind).label),
             Cell(number(one.count), links.rows(ACCOUNTS, kind__exact=one.kind), number=True),
             _money(one.minor, one.currency, links.rows(ACCOUNTS, kind__exact=one.kind)),
-            _money(one.held_minor, one.currency, links.rows("wallet_hold", state__exact="reserved")),
+            _money(
+                one.held_minor, one.currency, links.rows(ACCOUNTS, kind__exact=one.kind, held_minor__gt=0)
+            ),
         ]
         for one in facts.bounded
     ]

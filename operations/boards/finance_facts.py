@@ -145,6 +145,7 @@ class Latest:
 class FinanceFacts:
     """Sums of a period [since, until) by channel and currency; what is open, whenever it began."""
 
+    as_of: datetime
     since: datetime
     until: datetime
     took: dict[Pair, Sum]
@@ -182,12 +183,15 @@ class FinanceFacts:
         return -next(mine, 0)
 
 
-def gather(*, since: datetime, until: datetime, days_from: datetime, zone: str) -> FinanceFacts:
+def gather(
+    *, since: datetime, until: datetime, days_from: datetime, zone: str, now: datetime
+) -> FinanceFacts:
     """Everything about the money, by channel."""
     values: dict[str, Any] = {"since": since, "until": until, "from": days_from, "zone": zone}
     first, last = (timezone.localtime(at).date() for at in (since, until - timedelta(seconds=1)))
     values |= {"first": first, "last": last}
     return FinanceFacts(
+        as_of=now,
         since=since,
         until=until,
         took=_sums(TOOK, values),

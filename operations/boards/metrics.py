@@ -219,7 +219,7 @@ def _stores(health: HealthFacts) -> Iterator[GaugeMetricFamily]:
 
 def _money(now: datetime) -> Iterator[GaugeMetricFamily]:
     since, until = bounds("today", now)
-    facts = finance_facts.gather(since=since, until=until, days_from=since, zone=settings.TIME_ZONE)
+    facts = finance_facts.gather(since=since, until=until, days_from=since, zone=settings.TIME_ZONE, now=now)
     labels = ("channel", "currency")
     took = ((*pair, one.minor) for pair, one in facts.took.items())
     yield _gauge("taken_today_minor", "Money taken since midnight", labels, took)

@@ -16,6 +16,7 @@ from ticketing.models import Show
 from ticketing.rush import keys
 
 BINS = 60
+REFUSED_HOURS = 24
 
 TIERS = """
 SELECT tier.id, tier.code, tier.name_zh, tier.name_en, tier.price_minor, tier.currency,
@@ -31,17 +32,16 @@ SELECT tier_id, state, count(*), coalesce(sum(quantity), 0), coalesce(sum(amount
 """
 
 PAYMENTS = """
-SELECT payment.channel, payment.state, payment.outcome, count(*), coalesce(sum(payment.amount_minor), 0),
-       count(DISTINCT payment.purchase_number)
+SELECT payment.channel, payment.state, payment.outcome, count(*), coalesce(sum(payment.amount_minor), 0)
   FROM ticketing_order o
   JOIN payments_payment payment ON payment.purchase_kind = 'order' AND payment.purchase_number = o.number
  WHERE o.show_id = %(show)s GROUP BY 1, 2, 3
 """
 
 PEOPLE = """
-SELECT (SELECT count(DISTINCT buyer_id) FROM ticketing_order WHERE show_id = %(show)s),
-       (SELECT count(DISTINCT payment.purchase_number) FROM ticketing_order o JOIN payments_payment payment
-            ON payment.purchase_kind = 'order' AND payment.purchase_number = o.number WHERE o.show_id = %(show)s),
+SELECT (SELECT count(*) FROM ticketing_order o WHERE o.show_id = %(show)s AND EXISTS (
+          SELECT 1 FROM payments_payment payment
+           WHERE payment.purchase_kind = 'order' AND payment.purchase_number = o.number)),
        (SELECT count(*) FROM ticketing_ticket WHERE show_id = %(show)s AND state <> 'void'),
        (SELECT min(placed_at) FROM ticketing_order WHERE show_id = %(show)s),
        (SELECT max(placed_at) FROM ticketing_order WHERE show_id = %(show)s)
@@ -117,13 +117,14 @@ class SaleFacts:
     tiers: list[Tier]
     orders: dict[tuple[int, str], Tally]
     payments: dict[tuple[str, str, str], Tally]
-    buyers: int
     tried_to_pay: int
     tickets: int
     flow: dict[str, dict[datetime, int]]
     failed: list[tuple[str, str, int]]
     judged: list[tuple[str, str, int]]
     refused: Counter[str]
+    refused_by_tier: dict[str, Counter[str]]
+    refused_at_edge: Counter[str]
     room: Room | None
     counters: dict[str, int]
     waves: tuple[pacing.Wave, ...]
@@ -141,6 +142,9 @@ class SaleFacts:
             sum(one.minor for one in fitting),
         )
 
+    def tier_name(self, code: str) -> str:
+        return next((tier.name for tier in self.tiers if tier.code == code), code)
+
     def seats(self, state: str) -> int:
         return sum(getattr(tier, state) for tier in self.tiers)
 
@@ -148,7 +152,7 @@ class SaleFacts:
 def gather(*, show: Show, span: timedelta | None, now: datetime) -> SaleFacts:
     """Everything about one show's sale. `span`: how far the flow reaches back; None for all of it."""
     values: dict[str, Any] = {"show": show.pk, "code": show.code}
-    buyers, tried, tickets, first, last = _asked(PEOPLE, values)[0]
+    tried, tickets, first, last = _asked(PEOPLE, values)[0]
     until = now if span is not None or last is None else min(now, last + timedelta(minutes=30))
     since = now - span if span is not None else (first or now - timedelta(hours=1))
     bin_s = _bin_of((until - since).total_seconds())
@@ -166,16 +170,17 @@ def gather(*, show: Show, span: timedelta | None, now: datetime) -> SaleFacts:
         tiers=tiers,
         orders={(tier, state): Tally(*sums) for tier, state, *sums in _asked(ORDERS, values)},
         payments={
-            (channel, state, outcome): Tally(count, orders, minor)
-            for channel, state, outcome, count, minor, orders in _asked(PAYMENTS, values)
+            (channel, state, outcome): Tally(count, minor=minor)
+            for channel, state, outcome, count, minor in _asked(PAYMENTS, values)
         },
-        buyers=buyers,
         tried_to_pay=tried,
         tickets=tickets,
         flow=flow,
         failed=_asked(FAILED, values),
         judged=_asked(JUDGED, values),
-        refused=refusals.told(show.code, hours=24, now=now),
+        refused=refusals.told(show.code, hours=REFUSED_HOURS, now=now),
+        refused_by_tier=refusals.told_by_tier(show.code, hours=REFUSED_HOURS, now=now),
+        refused_at_edge=refusals.told_at_edge(hours=REFUSED_HOURS, now=now),
         room=room,
         counters=pacing.counters(room) if room else {},
         waves=pacing.waves(room) if room else (),
