@@ -23,10 +23,16 @@ class Migration(migrations.Migration):
             name='row',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ticketing.row'),
         ),
+        # Django drops every index of the column, also the one that lets a seat have one valid ticket.
+        migrations.RemoveConstraint(model_name='ticket', name='ticketing_ticket_one_per_seat'),
         migrations.AlterField(
             model_name='ticket',
             name='seat',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='tickets', to='ticketing.seat'),
+        ),
+        migrations.AddConstraint(
+            model_name='ticket',
+            constraint=models.UniqueConstraint(condition=models.Q(('state', 'void'), _negated=True), fields=('seat',), name='ticketing_ticket_one_per_seat'),
         ),
         migrations.AddIndex(
             model_name='seat',
