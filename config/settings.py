@@ -289,6 +289,16 @@ REFUND_SETTLES_AFTER = timedelta(
 )
 # What one person of the staff may refund of one order; above it a second one must approve.
 REFUND_ALONE_MAX_MINOR = env.integer("REFUND_ALONE_MAX_MINOR", default=100_000, low=0, high=10**12)
+# Money out, in fen: the least, the most of a day, and from where on an organiser's takes two people.
+WITHDRAWAL_MIN_MINOR = env.integer("WITHDRAWAL_MIN_MINOR", default=100, low=10, high=10**9)
+WITHDRAWAL_DAILY_MAX_MINOR = env.integer("WITHDRAWAL_DAILY_MAX_MINOR", default=2_000_000, low=10, high=10**12)
+WITHDRAWAL_MERCHANT_DAILY_MAX_MINOR = env.integer(
+    "WITHDRAWAL_MERCHANT_DAILY_MAX_MINOR", default=500_000_000, low=10, high=10**12
+)
+WITHDRAWAL_TWO_PEOPLE_FROM_MINOR = env.integer(
+    "WITHDRAWAL_TWO_PEOPLE_FROM_MINOR", default=1_000_000, low=0, high=10**12
+)
+WITHDRAWAL_SCHEDULE_S = env.numbers("WITHDRAWAL_SCHEDULE_S", (3, 10, 30, 60, 300, 900, 1800, 3600))
 # How long after a show began its money goes to the organiser (docs/settlement.md).
 SETTLEMENT_AFTER = timedelta(hours=env.integer("SETTLEMENT_AFTER_HOURS", default=72, low=1, high=8760))
 # A trade that a channel does not know this long after its deadline is closed; the time is for clocks that differ.
@@ -385,6 +395,8 @@ SPECTACULAR_SETTINGS = {
         "RefundDestination": "payments.models.Destination",
         "RefundAskedBy": "ticketing.refund_models.AskedBy",
         "TopUpState": "wallet.models.TopUpState",
+        "WithdrawalState": "payments.withdrawal_models.WithdrawalState",
+        "PayeeKind": "payments.withdrawal_models.PayeeKind",
         "ChannelCode": "payments.models.ChannelCode",
         "SalePhaseKind": "ticketing.models.SalePhase.Kind",
         "PhaseState": ["open", "coming"],

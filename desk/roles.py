@@ -27,10 +27,11 @@ RIGHTS: Mapping[str, tuple[str, ...]] = {
         *("desk.assign_case", "desk.resolve_operations"),
         *("risk.throw_killswitch", "ticketing.refund_order", "ticketing.cancel_show", "payments.add_dispute"),
     ),
-    APPROVER: ("desk.approve_resolution",),
+    APPROVER: ("desk.approve_resolution", "payments.approve_withdrawal"),
     FINANCE: (
         *("desk.assign_case", "desk.resolve_finance", "desk.export_trail"),
         *("payments.add_statement", "payments.add_dispute", "ticketing.refund_order"),
+        "payments.request_withdrawal",
     ),
     RISK: (
         *("desk.assign_case", "desk.resolve_risk"),

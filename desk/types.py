@@ -245,6 +245,8 @@ SELECT hold.key AS subject, 'wallet' AS channel, '' AS purchase_kind, '' AS purc
    AND NOT EXISTS (SELECT 1 FROM payments_payment payment
                     WHERE payment.number = hold.reference AND payment.state IN ('created', 'pending', 'unknown'))
    AND NOT EXISTS (SELECT 1 FROM wallet_topup topup WHERE topup.number = hold.reference AND topup.state = 'open')
+   AND NOT EXISTS (SELECT 1 FROM payments_withdrawal withdrawal WHERE withdrawal.number = hold.reference
+                      AND withdrawal.state IN ('waiting', 'ready', 'sent'))
 """,
 )
 

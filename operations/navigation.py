@@ -73,6 +73,7 @@ GROUPS: list[tuple[Any, list[Entry]]] = [
                 "ticketing.view_showsettlement",
                 "admin:ticketing_showsettlement_changelist",
             ),
+            (_("Withdrawals"), "output", "payments.view_withdrawal", "admin:payments_withdrawal_changelist"),
             (
                 _("Notifications"),
                 "inbox",

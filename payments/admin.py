@@ -20,7 +20,13 @@ from django.utils.translation import gettext_lazy as _
 
 from basis import events, numbers, staff
 from basis.staff import HistoryAdmin, HistoryInline, LookOnlyAdmin, LookOnlyInline
-from payments import dispute_admin, entry_admin, reconcile_admin, statement_admin  # noqa: F401 - register their pages
+from payments import (  # noqa: F401 - register their pages
+    dispute_admin,
+    entry_admin,
+    reconcile_admin,
+    statement_admin,
+    withdrawals_admin,
+)
 from payments.models import (
     Notification,
     OutboxMessage,

@@ -313,3 +313,6 @@ from payments.reconcile_models import Discrepancy, ReconcileRun, Settlement  # n
 
 # So do the channels' statements.
 from payments.statement_models import Statement, StatementLine  # noqa: E402, F401
+
+# Money out of the product: withdrawals.
+from payments.withdrawal_models import Withdrawal, WithdrawalEvent  # noqa: E402, F401

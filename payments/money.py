@@ -13,6 +13,8 @@ How payments and refunds are booked: the only module of payments that touches th
 | fee kept by a channel             | channel_fee:<channel>| clearing:<channel>             |
 | channel sends to our bank         | bank                 | clearing:<channel>             |
 | show settled with its organiser   | guarantee            | merchant:<organiser>, fee      |
+| withdrawal paid out               | buyer cash or merchant | bank                         |
+| withdrawal returned               | bank                 | buyer cash or merchant         |
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from payments.models import ChannelCode, Destination, Outcome, Payment, Refund
+from payments.models import ChannelCode, Destination, Outcome, Payment, Refund, Withdrawal
 from wallet import folding, ledger
 from wallet.ledger import Entry, HoldEnded, InsufficientFunds, KeyReused, Line
 from wallet.models import AccountKind
@@ -286,6 +288,51 @@ def book_show_settlements(settled: Sequence[ShowSettled], *, at: datetime) -> No
 
 
 def lock_merchants(owners: Iterable[tuple[str, str]]) -> dict[str, int]:
+def balance_of(code: str) -> int:
+    """What an account has now; 0 if it is not open yet."""
+    return ledger.balance(code)
+
+
+def lock_account(code: str) -> int:
+    """Lock one account of an owner; what it can give now, 0 if it is not open yet."""
+    return ledger.lock_available([code]).get(code, 0)
+
+
+def reserve_withdrawal(withdrawal: Withdrawal, *, now: datetime) -> None:
+    """
+    Set the money aside until the channel has spoken.
+
+    :raises InsufficientFunds: less is available
+    """
+    ledger.reserve(
+        key=withdrawal.hold,
+        account=withdrawal.account,
+        amount_minor=withdrawal.amount_minor,
+        reference=withdrawal.number,
+        now=now,
+    )
+
+
+def book_withdrawal_paid(withdrawal: Withdrawal, *, now: datetime) -> None:
+    """
+    What was set aside is gone, from the money that is ours outside. That the channel then has less of it, its statement
+    of movements says (`book_settlement`, "transfer"): booked here too, it would leave the channel's account twice.
+    """
+    (bank,) = ledger.open_accounts(AccountKind.BANK, [""], now=now, currency=withdrawal.currency)
+    amount = withdrawal.amount_minor
+    lines = (Line(withdrawal.account, -amount), Line(bank, amount))
+    entry = Entry(withdrawal.hold, "withdrawal", withdrawal.number, lines)
+    ledger.capture(key=withdrawal.hold, entry=entry, now=now)
+
+
+def book_withdrawal_returned(withdrawal: Withdrawal, *, now: datetime) -> None:
+    """It came back after it was paid out."""
+    bank = ledger.account_code(AccountKind.BANK, currency=withdrawal.currency)
+    amount, key = withdrawal.amount_minor, f"withdraw-returned:{withdrawal.number}"
+    lines = (Line(bank, -amount), Line(withdrawal.account, amount))
+    ledger.post(Entry(key, "withdrawal_returned", withdrawal.number, lines), at=now)
+
+
     """Lock the accounts of these (organiser, currency); what each can give now, by account."""
     return ledger.lock_available({merchant(code, currency) for code, currency in owners})
 

@@ -17,10 +17,11 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
-from payments import asking, outbox, refunds, settle
+from basis.sealed import blind_index
+from payments import asking, outbox, refunds, settle, withdrawals
 from payments.channels import registry
 from payments.channels.port import Declined, Notice, NotifyRefused, Paid, Refunded, Reply
-from payments.models import Notification, Payment, PaymentState, Refund, Verdict
+from payments.models import Notification, Payment, PaymentState, Refund, Verdict, Withdrawal
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,19 @@ def _facts(notice: Notice) -> dict[str, Any]:
         if what
         else {}
     )
-    return {"what": type(what).__name__ if what else "", "refund_number": notice.refund_number, **facts}
+    if facts.get("payer"):
+        # Whose account it is nobody needs to read; that it is the same one again, those who look for patterns do.
+        facts["payer"] = blind_index(facts["payer"], "payments:payer")
+    return {
+        "what": type(what).__name__ if what else "",
+        "refund_number": notice.refund_number,
+        **facts,
+        **_of_transfer(notice),
+    }
+
+
+def _of_transfer(notice: Notice) -> dict[str, str]:
+    return {"transfer_number": notice.transfer_number} if notice.transfer_number else {}
 
 
 @outbox.handles("notify.apply")
@@ -110,7 +123,7 @@ def apply(payload: dict[str, Any], *, attempt: int, now: datetime) -> datetime |
         return None
     try:
         _apply(row, now=now)
-    except (Payment.DoesNotExist, Refund.DoesNotExist):
+    except (Payment.DoesNotExist, Refund.DoesNotExist, Withdrawal.DoesNotExist):
         _finish(row, Verdict.PARKED, "unknown_number", now)
     except settle.AmountDiffers:
         _finish(row, Verdict.PARKED, "amount_differs", now)
@@ -133,6 +146,9 @@ def unpark(notification_id: int, *, now: datetime) -> None:
 
 def _apply(row: Notification, *, now: datetime) -> None:
     facts = row.facts
+    if facts.get("transfer_number"):
+        withdrawals.told(facts["transfer_number"], now=now)
+        return
     payment = Payment.objects.get(number=row.payment_number, channel=row.channel)
     match facts["what"]:
         case "Paid":

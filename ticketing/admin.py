@@ -32,6 +32,7 @@ from ticketing import (
 from ticketing.cancel_admin import Cancelling
 from ticketing.models import Event, Invitation, Organiser, PriceTier, SalePhase, Section, Show, Venue
 from ticketing.settlement_admin import ShowsSettlement
+from ticketing.withdrawal_admin import Withdrawing
 from wallet.admin import amount
 
 OVERLAP = "ticketing_salephase_apart"
@@ -52,10 +53,11 @@ class SettingUp(ModelAdmin):
 
 
 @admin.register(Organiser)
-class OrganiserAdmin(ShowsSettlement, SettingUp):
+class OrganiserAdmin(ShowsSettlement, Withdrawing, SettingUp):
     list_display = ("code", "name_zh", "name_en", "fee", "settlement", "settlements")
     search_fields = ("code", "name_zh", "name_en")
     fixed = ("code",)  # the owner of the merchant's account in the ledger
+    readonly_fields = ("account",)
 
 
 @admin.register(Venue)

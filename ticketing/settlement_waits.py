@@ -18,10 +18,11 @@ from ticketing.models import Show
 # Answers which of these shows (by id) it is true of.
 Question = Callable[[Sequence[int]], set[int]]
 
-HELD, REFUNDING, DIFFERS = "held", "refunds_under_way", "discrepancy"
+HELD, CANCELLED, REFUNDING, DIFFERS = "held", "cancelled", "refunds_under_way", "discrepancy"
 
 WORDS: dict[str, Any] = {
     HELD: _("the organiser's settlement is held"),
+    CANCELLED: _("the show is cancelled"),
     REFUNDING: _("refunds are on their way"),
     DIFFERS: _("a channel's statement differs"),
 }
@@ -64,8 +65,14 @@ def _held(shows: Sequence[int]) -> set[int]:
     return {show for show, merchant in merchants.items() if merchant in held}
 
 
+def _cancelled(shows: Sequence[int]) -> set[int]:
+    found = Show.objects.filter(pk__in=shows, cancelled_at__isnull=False)
+    return set(found.values_list("pk", flat=True))
+
+
 _questions: dict[str, Question] = {
     HELD: _held,
+    CANCELLED: _cancelled,
     REFUNDING: asked(REFUNDS_UNDER_WAY),
     DIFFERS: asked(DISCREPANCY),
 }

@@ -2,7 +2,19 @@
 
 from django.urls import path, register_converter
 
-from ticketing.pages import events, orders, presses, queue, refunds, seats, sign, submissions, tickets, wallet
+from ticketing.pages import (
+    events,
+    orders,
+    presses,
+    queue,
+    refunds,
+    seats,
+    sign,
+    submissions,
+    tickets,
+    wallet,
+    withdrawals,
+)
 
 
 class Number:
@@ -42,6 +54,8 @@ urlpatterns = [
     path("orders/<number:number>/cancel/", orders.cancel, name="order-cancel"),
     path("submissions/<str:receipt>/", submissions.submitted, name="submission"),
     path("wallet/", wallet.wallet, name="wallet"),
+    path("wallet/withdraw/", withdrawals.withdraw, name="withdraw"),
+    path("wallet/withdrawals/<number:number>/", withdrawals.withdrawal, name="withdrawal"),
     path("wallet/top-up/", wallet.new_topup, name="topup-new"),
     path("wallet/top-ups/<number:number>/", wallet.topup, name="topup"),
     path(

@@ -3,6 +3,7 @@
 from basis.lifecycle import Lifecycle
 from operations.audit.checks import Check
 from payments.models import PAYMENT_LIFECYCLE, REFUND_LIFECYCLE
+from payments.withdrawal_models import WITHDRAWAL_LIFECYCLE
 from ticketing.models import ORDER_LIFECYCLE
 from wallet.models import TOPUP_LIFECYCLE
 
@@ -64,5 +65,11 @@ def history_of(lifecycle: Lifecycle) -> Check:
 
 CHECKS = tuple(
     history_of(lifecycle)
-    for lifecycle in (ORDER_LIFECYCLE, PAYMENT_LIFECYCLE, REFUND_LIFECYCLE, TOPUP_LIFECYCLE)
+    for lifecycle in (
+        ORDER_LIFECYCLE,
+        PAYMENT_LIFECYCLE,
+        REFUND_LIFECYCLE,
+        TOPUP_LIFECYCLE,
+        WITHDRAWAL_LIFECYCLE,
+    )
 )

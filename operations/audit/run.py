@@ -22,6 +22,7 @@ from operations.audit import (
     seats,
     settlements,
     winners,
+    withdrawals,
 )
 from operations.audit.checks import LISTED, Check, Result, Violation
 from payments.models import LIVE_STATES
@@ -44,6 +45,7 @@ ALL: tuple[Check, ...] = tuple(
             *ledger.CHECKS,
             *books.CHECKS,
             *settlements.CHECKS,
+            *withdrawals.CHECKS,
             *schedules.CHECKS,
         ),
         key=lambda check: check.invariant,

@@ -93,7 +93,7 @@ SELECT key AS what,
 
 HOLDS_BELONG_TO_SOMETHING = Check(
     name="7.holds_belong_to_something",
-    says="money that is set aside belongs to a payment, order or top-up that is still open",
+    says="money that is set aside belongs to a payment, order, top-up or withdrawal that is still open",
     checked="SELECT count(*) FROM wallet_hold WHERE state = 'reserved'",
     wrong="""
 SELECT hold.key AS what,
@@ -104,6 +104,8 @@ SELECT hold.key AS what,
    AND NOT EXISTS (SELECT 1 FROM payments_payment payment
                     WHERE payment.number = hold.reference AND payment.state = ANY(%(live_payments)s))
    AND NOT EXISTS (SELECT 1 FROM wallet_topup topup WHERE topup.number = hold.reference AND topup.state = 'open')
+   AND NOT EXISTS (SELECT 1 FROM payments_withdrawal withdrawal WHERE withdrawal.number = hold.reference
+                      AND withdrawal.state IN ('waiting', 'ready', 'sent'))
 """,
 )
 

@@ -53,6 +53,8 @@ WITH fact AS (
     FROM wallet_account account JOIN wallet_posting posting ON posting.account_id = account.id
     JOIN wallet_journalentry entry ON entry.id = posting.entry_id
    WHERE account.kind = 'guarantee' AND entry.kind IN ('payment', 'refund_requested', 'show_settlement')
+     AND NOT EXISTS (SELECT 1 FROM payments_payment other
+                      WHERE other.purchase_number = entry.reference AND other.purchase_kind <> 'order')
    GROUP BY account.currency
 )
 SELECT 'guarantee::' || coalesce(fact.currency, booked.currency) AS what,

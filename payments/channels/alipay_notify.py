@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import parse_qsl
-from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from payments.channels import port
+from payments.channels.clock import BEIJING
 from payments.channels.signing import is_signed
 from payments.channels.yuan import to_fen
 
@@ -22,7 +22,6 @@ BODY_BYTES_MAX = 64 * 1024
 FIELDS_MAX = 100
 KEY_ID = "RSA2"
 PAID_STATES = ("TRADE_SUCCESS", "TRADE_FINISHED")
-BEIJING = ZoneInfo("Asia/Shanghai")
 
 
 def verified_fields(body: bytes, alipay_key: RSAPublicKey) -> dict[str, str]:
@@ -49,10 +48,15 @@ def check_addressee(fields: Mapping[str, str], *, app_id: str, seller_id: str) -
 
     :raises port.NotifyRefused: wrong_app, wrong_seller
     """
-    if fields.get("app_id") != app_id:
-        raise port.NotifyRefused("wrong_app", fields.get("app_id", ""))
+    check_app(fields, app_id=app_id)
     if fields.get("seller_id") != seller_id:
         raise port.NotifyRefused("wrong_seller", fields.get("seller_id", ""))
+
+
+def check_app(fields: Mapping[str, str], *, app_id: str) -> None:
+    """:raises port.NotifyRefused: wrong_app"""
+    if fields.get("app_id") != app_id:
+        raise port.NotifyRefused("wrong_app", fields.get("app_id", ""))
 
 
 def to_notice(fields: Mapping[str, str]) -> port.Notice:

@@ -150,6 +150,7 @@ class Notice:
     payment: Paid | Closed | Waiting | None = None
     refund_number: str = ""
     refund: Refunded | Declined | None = None
+    transfer_number: str = ""  # of a withdrawal; it leaves the fact to a query
 
 
 class NotifyRefused(Exception):

@@ -11,7 +11,9 @@ from django.conf import settings
 
 from basis import fast
 from payments.channels.alipay import Alipay, AlipayConfig
+from payments.channels.alipay_payouts import AlipayPayouts
 from payments.channels.bills import BillChannel
+from payments.channels.payouts import Payouts
 from payments.channels.port import Channel
 from payments.channels.wechat import Wechat, WechatConfig
 
@@ -41,6 +43,12 @@ def with_bills() -> dict[str, BillChannel]:
     """The configured channels that write statements."""
     found = {code: adapter for code, adapter in _channels().items() if hasattr(adapter, "ask_bill")}
     return cast("dict[str, BillChannel]", found)
+
+
+def payouts() -> dict[str, Payouts]:
+    """The configured channels that pay money out."""
+    alipay = _channels().get("alipay")
+    return {"alipay": AlipayPayouts(alipay.call)} if isinstance(alipay, Alipay) else {}
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,8 @@ from typing import Any
 
 from django.db import connection
 
+from payments.reconcile.settle import PAID_OUT
+
 MANY = 100
 NAMING = "SELECT refunds_by FROM live_funds ORDER BY day DESC LIMIT 1"
 # What is to be judged: of this day what does not agree on the day itself, and what is unsettled of any day.
@@ -116,17 +118,17 @@ SELECT 'funds_differ', 'fee', fee.key, fee.day, fee.line_id, payment.id, round(l
      GROUP BY near.day, near.key HAVING abs(sum(fee_listed) - sum(fee_moved)) > 500 * count(*)
   ) fee LEFT JOIN payments_payment payment ON payment.number = fee.key AND payment.channel = %(channel)s
 """  # noqa: S608
-UNNAMED = """
+UNNAMED = f"""
 INSERT INTO found (klass, kind, number, day, line_id, ours_minor, theirs_minor, currency, facts, mark)
 SELECT 'funds_differ', kind, reference, day, id, 0, amount_minor, currency,
        jsonb_build_object('line', line_no, 'reference', reference), concat_ws('/', day, currency, amount_minor)
   FROM payments_statementline line
  WHERE channel = %(channel)s
-   AND (kind = 'other' OR kind IN ('payment', 'refund') AND number = '' AND payment_number = '')
+   AND (kind = 'other' AND NOT ({PAID_OUT}) OR kind IN ('payment', 'refund') AND number = '' AND payment_number = '')
    AND (day = %(day)s AND statement_id = %(funds)s
         OR id IN (SELECT line_id FROM waiting WHERE klass = 'funds_differ')
            AND statement_id IN (SELECT id FROM live_funds))
-"""
+"""  # noqa: S608
 
 
 def find(values: dict[str, Any]) -> None:

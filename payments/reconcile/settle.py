@@ -15,12 +15,18 @@ from payments import money
 from payments.reconcile_models import Settlement
 from payments.statement_models import Statement
 
+# A movement that names a withdrawal of ours is money sent to our bank and from there to somebody: the ledger's bank
+# account was charged for it when it was paid out (payments.money).
+PAID_OUT = """line.kind = 'other' AND EXISTS (
+  SELECT 1 FROM payments_withdrawal withdrawal
+   WHERE withdrawal.number = line.payment_number AND withdrawal.channel = line.channel
+     AND withdrawal.currency = line.currency AND withdrawal.amount_minor = abs(line.amount_minor))"""
 # Fees stand in lines of their own, or are told inside the line of a payment.
-MOVED = """
+MOVED = f"""
 WITH moved AS (
   SELECT currency, coalesce(sum(fee_milli), 0) / 1000 AS fee,
-         coalesce(-sum(amount_minor) FILTER (WHERE kind = 'transfer'), 0) AS transfer
-    FROM payments_statementline WHERE channel = %(channel)s AND day = %(day)s AND statement_id = %(funds)s
+         coalesce(-sum(amount_minor) FILTER (WHERE kind = 'transfer' OR {PAID_OUT}), 0) AS transfer
+    FROM payments_statementline line WHERE channel = %(channel)s AND day = %(day)s AND statement_id = %(funds)s
    GROUP BY currency
 ), wanted AS (
   SELECT currency, 'fee' AS kind, round(fee)::bigint AS minor FROM moved
@@ -33,7 +39,7 @@ SELECT coalesce(wanted.kind, booked.kind), coalesce(wanted.currency, booked.curr
        (coalesce(wanted.minor, 0) - coalesce(booked.minor, 0))::bigint
   FROM wanted FULL JOIN booked USING (currency, kind)
  WHERE coalesce(wanted.minor, 0) <> coalesce(booked.minor, 0) ORDER BY 1, 2
-"""
+"""  # noqa: S608
 
 
 def book(funds: Statement, *, now: datetime) -> dict[str, int]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from payments.sandbox import bills, crypto
+from payments.sandbox import alipay_transfers, bills, crypto
 from payments.sandbox.alipay_trades import ABSENT, ACTS, Ask, open_trade
 from payments.sandbox.faults import Fault
 from payments.sandbox.messages import CLOCK
@@ -30,10 +30,19 @@ OPS = {
     "alipay.trade.refund": "refund",
     "alipay.trade.fastpay.refund.query": "refund_query",
     BILL: "bill",
+    alipay_transfers.SEND: "transfer",
+    alipay_transfers.ASK: "transfer_query",
+}
+# Where a method's own number stands, if not in out_trade_no.
+NUMBERED_BY = {
+    BILL: "bill_date",
+    alipay_transfers.SEND: "out_biz_no",
+    alipay_transfers.ASK: "out_biz_no",
 }
 DECLINED = {
     "open": Refusal("ACQ.TRADE_BUYER_NOT_MATCH", "交易买家不匹配"),
     "refund": Refusal("ACQ.TRADE_NOT_ALLOW_REFUND", "当前交易不允许退款"),
+    "transfer": Refusal("PAYEE_NOT_EXIST", "收款账号不存在"),
     "bill": Refusal("INVALID_ARGUMENTS", "入参不合法"),
 }
 
@@ -46,12 +55,12 @@ async def gateway(request: web.Request) -> web.StreamResponse:
     content: dict[str, Any] = {}
     if refusal is None:
         content, refusal = _content(fields)
-    number = str(content.get("bill_date" if method == BILL else "out_trade_no", ""))
+    number = str(content.get(NUMBERED_BY.get(method, "out_trade_no"), ""))
     if method == "alipay.trade.page.pay":
         return await _page(request, fields, content, refusal)
 
     def act(fault: Fault) -> Result:
-        act = bills.ask_alipay if method == BILL else ACTS[method]
+        act = bills.ask_alipay if method == BILL else {**ACTS, **alipay_transfers.ACTS}[method]
         return refusal or act(_ask(request, fields, content), fault)
 
     def encode(result: Result, signature: str) -> web.Response:
@@ -118,8 +127,9 @@ def _content(fields: Mapping[str, str]) -> tuple[dict[str, Any], Refusal | None]
         content = None
     if not isinstance(content, dict):
         return {}, Refusal("isv.invalid-parameter", "参数无效: biz_content", 40002)
-    if fields.get("method") != BILL and not NUMBER.fullmatch(str(content.get("out_trade_no", ""))):
-        return content, Refusal("isv.invalid-parameter", "参数无效: out_trade_no", 40002)
+    named = NUMBERED_BY.get(fields.get("method", ""), "out_trade_no")
+    if fields.get("method") != BILL and not NUMBER.fullmatch(str(content.get(named, ""))):
+        return content, Refusal("isv.invalid-parameter", f"参数无效: {named}", 40002)
     return content, None
 
 

@@ -39,7 +39,7 @@ class Ask:
 
 def open_trade(ask: Ask, *, product: str) -> Result:
     stage, content = ask.stage, ask.content
-    amount, subject = _fen(content.get("total_amount")), content.get("subject")
+    amount, subject = fen(content.get("total_amount")), content.get("subject")
     if amount is None or not 1 <= amount <= AMOUNT_MAX:
         return Refusal("ACQ.INVALID_PARAMETER", "参数无效: total_amount")
     if not isinstance(subject, str) or not 1 <= len(subject) <= 256 or FORBIDDEN_IN_SUBJECT & set(subject):
@@ -104,7 +104,7 @@ def _query(ask: Ask, _: Fault) -> Result:
         "out_trade_no": trade["number"],
         "buyer_logon_id": "138****0000",
         "trade_status": _status(trade),
-        "total_amount": _yuan(trade["amount_minor"]),
+        "total_amount": yuan(trade["amount_minor"]),
         "subject": trade["subject"],
     }
     if trade["paid_at"]:
@@ -135,7 +135,7 @@ def _close(ask: Ask, _: Fault) -> Result:
 
 def _refund(ask: Ask, fault: Fault) -> Result:
     stage, content = ask.stage, ask.content
-    trade, amount = _visible(ask), _fen(content.get("refund_amount"))
+    trade, amount = _visible(ask), fen(content.get("refund_amount"))
     number = str(content.get("out_request_no") or content["out_trade_no"])
     if trade is None:
         return ABSENT
@@ -156,8 +156,8 @@ def _refund(ask: Ask, fault: Fault) -> Result:
         "out_trade_no": trade["number"],
         "buyer_logon_id": "138****0000",
         "fund_change": "N" if known or hidden else "Y",
-        "refund_fee": _yuan(trade["refunded_minor"]),
-        "send_back_fee": _yuan(0 if known or hidden else amount),
+        "refund_fee": yuan(trade["refunded_minor"]),
+        "send_back_fee": yuan(0 if known or hidden else amount),
     }
 
 
@@ -188,8 +188,8 @@ def _refund_query(ask: Ask, _: Fault) -> Result:
         "trade_no": trade["reference"],
         "out_trade_no": trade["number"],
         "out_request_no": refund["refund_number"],
-        "total_amount": _yuan(trade["amount_minor"]),
-        "refund_amount": _yuan(refund["amount_minor"]),
+        "total_amount": yuan(trade["amount_minor"]),
+        "refund_amount": yuan(refund["amount_minor"]),
         "refund_status": "REFUND_SUCCESS",
         "gmt_refund_pay": trades.beijing(refund["done_at"]).strftime(CLOCK),
     }
@@ -217,7 +217,7 @@ def return_address(stage: Stage, trade: Row) -> str:
         "out_trade_no": trade["number"],
         "seller_id": stage.keys.seller_id,
         "timestamp": datetime.now(BEIJING).strftime(CLOCK),
-        "total_amount": _yuan(trade["amount_minor"]),
+        "total_amount": yuan(trade["amount_minor"]),
         "trade_no": trade["reference"],
         "version": "1.0",
     }
@@ -240,10 +240,10 @@ def _expiry(content: Mapping[str, Any]) -> float | None:
         return None
 
 
-def _fen(text: Any) -> int | None:
+def fen(text: Any) -> int | None:
     match = AMOUNT.fullmatch(text) if isinstance(text, str) else None
     return int(match[1] + match[2]) if match else None
 
 
-def _yuan(minor: int) -> str:
+def yuan(minor: int) -> str:
     return f"{minor // 100}.{minor % 100:02}"

@@ -38,6 +38,10 @@ CREATE TABLE IF NOT EXISTS refunds (
   PRIMARY KEY (channel, refund_number, number)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS refunds_by_trade ON refunds (channel, number);
+CREATE TABLE IF NOT EXISTS transfers (
+  number TEXT PRIMARY KEY, reference TEXT NOT NULL, amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
+  product TEXT NOT NULL, account TEXT NOT NULL, name TEXT NOT NULL, created_at REAL NOT NULL, done_at REAL NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notifies (
   id INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, channel TEXT NOT NULL, number TEXT NOT NULL,
   refund_number TEXT NOT NULL DEFAULT '', url TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'pending',
@@ -61,7 +65,17 @@ CREATE TABLE IF NOT EXISTS struck (
   channel TEXT NOT NULL, number TEXT NOT NULL, op TEXT NOT NULL, PRIMARY KEY (channel, number, op)
 ) WITHOUT ROWID;
 """
-TABLES = ("trades", "refunds", "notifies", "faults", "weather", "struck", "planted", "bill_settings")
+TABLES = (
+    "trades",
+    "refunds",
+    "transfers",
+    "notifies",
+    "faults",
+    "weather",
+    "struck",
+    "planted",
+    "bill_settings",
+)
 
 
 class Books:

@@ -15,7 +15,9 @@ from typing import Any
 
 from payments.sandbox.books import Books
 
-REQUEST_OPS = frozenset({"open", "query", "close", "refund", "refund_query", "pay"})
+REQUEST_OPS = frozenset(
+    {"open", "query", "close", "refund", "refund_query", "pay", "transfer", "transfer_query"}
+)
 # Asking for a statement and fetching its file: ordered faults only, no weather.
 OPS = REQUEST_OPS | {"notify", "bill", "bill_file"}
 NOTIFY_FAULTS = frozenset(

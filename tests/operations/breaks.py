@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.operations.breaks_of_money import BOOKS, LEDGER, SCHEDULES, SETTLEMENTS
+from tests.operations.breaks_of_money import BOOKS, LEDGER, SCHEDULES, SETTLEMENTS, WITHDRAWALS
 from tests.operations.broken import ENTRY_ID, ORDER_ID, PAYMENT_ID, SEAT_OF, Break, an_event
 
 SEATS = (
@@ -257,4 +257,15 @@ WINNERS = (
     ),
 )
 
-BREAKS = SEATS + HISTORIES + DELIVERIES + GIVEBACKS + WINNERS + LEDGER + BOOKS + SETTLEMENTS + SCHEDULES
+BREAKS = (
+    SEATS
+    + HISTORIES
+    + DELIVERIES
+    + GIVEBACKS
+    + WINNERS
+    + LEDGER
+    + BOOKS
+    + SETTLEMENTS
+    + WITHDRAWALS
+    + SCHEDULES
+)

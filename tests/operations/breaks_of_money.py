@@ -73,6 +73,37 @@ LEDGER = (
     ),
 )
 
+WITHDRAWALS = (
+    Break(
+        "2.withdrawal_history",
+        "a withdrawal is paid out without a word",
+        "UPDATE payments_withdrawal SET state = 'refused', ended_at = now() WHERE state = 'waiting'",
+        also=("6.withdrawals_hold_their_money", "7.holds_belong_to_something"),
+    ),
+    Break(
+        "6.withdrawals_are_booked",
+        "what was paid out is booked nowhere",
+        "UPDATE wallet_journalentry SET key = 'lost' WHERE key ="
+        " (SELECT 'withdraw:' || number FROM payments_withdrawal WHERE state = 'paid')",
+    ),
+    Break(
+        "6.withdrawals_are_booked",
+        "an entry books a withdrawal that nobody asked for",
+        "UPDATE wallet_journalentry SET kind = 'withdrawal' WHERE key = 'gift'",
+    ),
+    Break(
+        "6.withdrawals_hold_their_money",
+        "the money of a withdrawal on its way is another amount",
+        "UPDATE payments_withdrawal SET amount_minor = amount_minor + 1 WHERE state = 'sent'",
+    ),
+    Break(
+        "7.withdrawals_are_driven",
+        "nobody asks about a withdrawal on its way",
+        "UPDATE payments_outboxmessage SET done_at = now() WHERE key ="
+        " (SELECT 'withdraw:' || number FROM payments_withdrawal WHERE state = 'sent')",
+    ),
+)
+
 SETTLEMENTS = (
     Break(
         "6.show_settlements_are_booked",

@@ -20,6 +20,7 @@ def scene(django_db_setup: None, django_db_blocker: Any) -> Iterator[Scene]:
     nudges, outbox._nudges[:] = list(outbox._nudges), []
     with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch, transaction.atomic():
         patch.setattr(registry, "_channels", lambda: channels)
+        patch.setattr(registry, "payouts", lambda: {"alipay": channels["alipay"]})
         played = Scene(channels=channels, now=T0)
         played.play()
         with connection.cursor() as cursor:

@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.test import override_settings
 
 from accounts.models import User
 from operations import seeding
-from payments import asking, checkout, money, outbox, redirect, refunds
-from payments.channels import port
+from payments import asking, checkout, money, outbox, redirect, refunds, withdrawals
+from payments.channels import payouts, port
 from payments.models import (
     Notification,
     Payment,
@@ -26,6 +27,7 @@ from payments.models import (
     Verdict,
 )
 from payments.reconcile.run import reconcile
+from payments.withdrawal_models import Withdrawal
 from ticketing import cancelling, expiry, orders, refunding, settling
 from ticketing.models import Order, OrderState, PriceTier, Show
 from wallet import ledger, topups
@@ -73,6 +75,18 @@ class Paper:
 
     query_refund = refund
 
+    def send(self, transfer: payouts.Transfer) -> payouts.SendResult:
+        if transfer.account.endswith("9"):
+            return payouts.TransferWorking()
+        return payouts.TransferDone(
+            f"o{transfer.number}", transfer.amount_minor, datetime.fromisoformat("2026-11-20T05:00Z")
+        )
+
+    def ask(self, transfer: payouts.Transfer) -> payouts.AskResult:
+        return (
+            payouts.TransferReturned("CARD") if transfer.account.endswith("0") else payouts.TransferWorking()
+        )
+
 
 @dataclass
 class Scene:
@@ -86,6 +100,7 @@ class Scene:
     payments: dict[str, Payment] = field(default_factory=dict)
     refunds: dict[str, Refund] = field(default_factory=dict)
     topups: dict[str, TopUp] = field(default_factory=dict)
+    withdrawn: dict[str, Withdrawal] = field(default_factory=dict)
 
     def tick(self, **by: float) -> datetime:
         self.now += timedelta(**by) if by else timedelta(milliseconds=1)
@@ -111,6 +126,7 @@ class Scene:
         self._wallets()
         self._show_over()
         self._show_cancelled()
+        self._withdrawals()
         self._open()
         self._settled()
         self._ledger()
@@ -256,6 +272,31 @@ class Scene:
         return topups.request_topup(
             buyer_id=self.buyers[0].pk, client_key=key, amount_minor=10_000, now=self.tick()
         )
+
+    def _withdrawals(self) -> None:
+        """One on its way, one paid out, one that came back, one of an organiser that waits for a second person."""
+        for name, card in (
+            ("sent", "6222020000001239"),
+            ("paid", "6222020000001235"),
+            ("back", "6222020000001230"),
+        ):
+            self.withdraw(name, "buyer", str(self.buyers[0].pk), card, 1_000)
+        self.drain()
+        withdrawals.told(self.withdrawn["back"].number, now=self.tick())
+        self.drain()
+        self.withdraw("waiting", "merchant", self.show.event.organiser.code, "6222020000001235", 30_000)
+
+    def withdraw(self, name: str, kind: str, owner: str, card: str, amount: int) -> None:
+        with override_settings(WITHDRAWAL_TWO_PEOPLE_FROM_MINOR=20_000):
+            self.withdrawn[name] = withdrawals.request(
+                owner_kind=kind,
+                owner=owner,
+                payee=withdrawals.Payee("bank", card, "Lin"),
+                amount_minor=amount,
+                client_key=name,
+                actor="mei",
+                now=self.tick(),
+            )
 
     def _open(self) -> None:
         self.order("held")

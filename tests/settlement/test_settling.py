@@ -70,6 +70,13 @@ class TestWaiting:
         assert settle.round().paid_out == 1
         assert settle.record().waits_for == []
 
+    def test_for_ever_if_the_show_is_cancelled(self, settle, sold):
+        sold("lin")
+        settle.is_over()
+        Show.objects.filter(pk=settle.show.pk).update(cancelled_at=settle.clock())
+        settle.round()
+        assert settle.record().waits_for == ["cancelled"]
+
     def test_while_a_refund_is_on_its_way(self, settle, sold, back, settle_outbox):
         order = sold("lin", 3)
         settle.is_over()

@@ -29,6 +29,8 @@ KINDS: dict[str, Any] = {
     "opening": _("Opening balance"),
     "red_packet": _("Red packet"),
     "topup": _("Top-up"),
+    "withdrawal": _("Withdrawal"),
+    "withdrawal_returned": _("Withdrawal that came back"),
 }
 
 
@@ -62,6 +64,8 @@ def _link(reference: str) -> str:
             return reverse("order", args=[reference])
         case "W":
             return reverse("topup", args=[reference])
+        case "D":
+            return reverse("withdrawal", args=[reference])
     return ""
 
 
@@ -73,7 +77,7 @@ def new_topup(request: HttpRequest) -> HttpResponse:
     text, key = request.POST.get("amount", ""), request.POST.get("client_key", "")[:100] or _new_key()
     try:
         topup = topups.request_topup(
-            buyer_id=buyer_of(request).pk, client_key=key, amount_minor=_minor(text), now=timezone.now()
+            buyer_id=buyer_of(request).pk, client_key=key, amount_minor=minor_of(text), now=timezone.now()
         )
     except (topups.AmountOutOfBounds, topups.KeyReused) as error:
         refusal = refusals.of_topup(error)
@@ -88,7 +92,7 @@ def _new_key() -> str:
     return f"page:{uuid.uuid4()}"
 
 
-def _minor(text: str) -> int:
+def minor_of(text: str) -> int:
     """Yuan as typed, in fen; -1 for what is no amount, or has more than two decimals."""
     try:
         fen = Decimal(text.strip().lstrip("¥￥").replace(",", "")).scaleb(2)
