@@ -8,9 +8,13 @@ class DeskConfig(AppConfig):
     verbose_name = _("Operations desk")
 
     def ready(self) -> None:
-        from desk import settlement  # noqa: F401 - what keeps a show's money waiting
-
-        from desk import merchants, roles, statement_types, wishes  # noqa: F401 - case types register
+        from desk import (  # noqa: F401 - case types register
+            merchants,
+            roles,
+            settlement,
+            statement_types,
+            wishes,
+        )
         from desk.pages import asking
         from ticketing import second_person
 
