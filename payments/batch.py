@@ -93,12 +93,16 @@ class _Try:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What presses are judged by: who is `busy` with a payment in flight, and by which payment others are `won`."""
+    """
+    What presses are judged by: who is `busy` with a payment in flight, by which payment others are `won`, and whether
+    staff have `stopped` paying from wallets.
+    """
 
     kind: str
     handler: BatchHandler
     busy: set[str]
     won: Mapping[str, str]
+    stopped: bool
     now: datetime
 
 
@@ -109,7 +113,8 @@ def pay_all(kind: str, presses: Sequence[Press], *, now: datetime) -> list[Press
         press.number: press for press in reversed(presses)
     }  # of several presses for one purchase the first one
     purchases = handler.lock_all(sorted(first))
-    look = _Look(kind, handler, *_others(kind, list(purchases)), now)
+    stopped = bool(stops.refusal(kind, ChannelCode.WALLET))
+    look = _Look(kind, handler, *_others(kind, list(purchases)), stopped, now)
     answers: dict[str, Pressed] = {}
     tries = []
     for press in dict.fromkeys(first[press.number] for press in presses):
@@ -137,7 +142,7 @@ def _judge(press: Press, purchase: object | None, look: _Look) -> _Try | Pressed
         return Pressed("paid", look.won[press.number])
     if press.number in look.busy:
         return Pressed("refused", reason="payment_in_progress")
-    if stops.refusal(look.kind, ChannelCode.WALLET):
+    if look.stopped:
         return Pressed("refused", reason="channel_stopped")
     try:
         nonce = payment_tokens.check(
