@@ -39,8 +39,8 @@ __all__ = [
     "book_refund_done",
     "book_refund_requested",
     "book_refunds_requested",
-    "book_success",
     "book_show_settlements",
+    "book_success",
     "fold",
     "lock_and_share",
     "release_hold",
@@ -287,7 +287,6 @@ def book_show_settlements(settled: Sequence[ShowSettled], *, at: datetime) -> No
     ledger.post_all(entries, at=at)
 
 
-def lock_merchants(owners: Iterable[tuple[str, str]]) -> dict[str, int]:
 def balance_of(code: str) -> int:
     """What an account has now; 0 if it is not open yet."""
     return ledger.balance(code)
@@ -333,6 +332,7 @@ def book_withdrawal_returned(withdrawal: Withdrawal, *, now: datetime) -> None:
     ledger.post(Entry(key, "withdrawal_returned", withdrawal.number, lines), at=now)
 
 
+def lock_merchants(owners: Iterable[tuple[str, str]]) -> dict[str, int]:
     """Lock the accounts of these (organiser, currency); what each can give now, by account."""
     return ledger.lock_available({merchant(code, currency) for code, currency in owners})
 
