@@ -242,6 +242,26 @@ def refund_wanted(world: World) -> Scene:
     )
 
 
+def show_to_cancel(world: World) -> Scene:
+    """A show that does not take place; asked for by root."""
+    world.settings.REFUND_ALONE_MAX_MINOR = 10_000
+    _order, payment = world.paid()
+    now = world.desk.clock()
+    wish = wishes.cancellation_of(code=world.till.show.code, said_zh="台风", said_en="A typhoon")
+    asked = wishes.ask(wish, reason=WHY, by=world.desk.person("root"), key="wish", now=now)
+
+    def then() -> None:
+        for _ in range(12):
+            world.pass_time(seconds=20)
+
+    return Scene(
+        asked.case,
+        "",
+        then=then,
+        truth=lambda: Refund.objects.get(payment=payment).state == "succeeded",
+    )
+
+
 # -- the morning after: statements -----------------------------------------------------------------------------------
 
 
@@ -340,7 +360,7 @@ SCENES: dict[str, Callable[[World], Scene]] = {
     for scene in (
         *(payment_unknown, payment_unclosed, amount_differs, notification_unknown, refund_refused),
         *(refund_silent, message_failing, hold_orphaned, suspense_differs, state_inconsistent),
-        *(merchant_suspect, refund_wanted),
+        *(merchant_suspect, refund_wanted, show_to_cancel),
         *(statement_missing_here, statement_missing_there, statement_differs, statement_status),
         *(statement_ledger, statement_late, statement_refused),
     )
