@@ -19,12 +19,12 @@ BAR_S = 120
 # One day of many merchants; what happens to each order is decided by its number, so that it is the same in each run.
 DAY = """
 INSERT INTO planted (merchant, buyer_id, amount_minor, paid_at, refunded_at, disputed_at, account, device, show)
-SELECT 'm' || lpad((n %% %(merchants)s)::text, 5, '0'), (%(buyers)s::bigint[])[1 + (n * 7919) %% %(people)s],
+SELECT 'm' || lpad((n %% %(merchants)s)::text, 5, '0'), (%(buyers)s::bigint[])[(1 + (n * 7919) %% %(people)s)::int],
        10000 * (1 + n %% 37), %(midnight)s + (n %% 86000) * interval '1 second',
        CASE WHEN n %% 25 = 0 THEN %(midnight)s + (n %% 86000) * interval '1 second' + interval '10 minutes' END,
        CASE WHEN n %% 900 = 0 THEN %(midnight)s + interval '20 hours' END,
        CASE WHEN n %% 2 = 0 THEN 'a' || (n * 7919) %% %(people)s ELSE '' END, 'd' || (n * 7919) %% %(people)s, 'on'
-  FROM generate_series(1, %(orders)s) n
+  FROM generate_series(1::bigint, %(orders)s) n
 """
 
 
