@@ -41,6 +41,7 @@ __all__ = [
     "book_refunds_requested",
     "book_show_settlements",
     "book_success",
+    "book_wallet_refunds_done",
     "fold",
     "lock_and_share",
     "release_hold",
@@ -354,20 +355,49 @@ def clearing_accounts(channel: str) -> list[int]:
     return ledger.accounts_of(AccountKind.CLEARING, channel)
 
 
+def book_wallet_refunds_done(refunds: Sequence[Refund], *, at: datetime) -> None:
+    """
+    Refunds of wallet payments, each of another payment, all in one statement: as `book_refund_done` books one. Their
+    purchases are locked.
+    """
+    earlier: dict[int, list[str]] = {}
+    payments = [refund.payment for refund in refunds]
+    for payment_id, number in Refund.objects.filter(payment__in=payments).values_list("payment_id", "number"):
+        earlier.setdefault(payment_id, []).append(f"refund:{number}")
+    booked = ledger.lines_of_all(
+        [
+            *(f"pay:{payment.number}" for payment in payments),
+            *(key for keys in earlier.values() for key in keys),
+        ]
+    )
+    entries = []
+    for refund in refunds:
+        payment, amount_minor = refund.payment, refund.amount_minor
+        given = [line for key in earlier[payment.pk] for line in booked.get(key, ())]
+        back = _shared_as_taken(booked[f"pay:{payment.number}"], given, amount_minor)
+        lines = (Line(suspense(refund.currency), -amount_minor), *back)
+        entries.append(Entry(f"refund:{refund.number}", "refund", payment.purchase_number, lines))
+    # In the order of their ids, before the posting: so nobody who takes several waits for us in a circle.
+    ledger.lock_available({line.account for entry in entries for line in entry.lines[1:]})
+    ledger.post_all(entries, at=at)
+
+
 def _split_as_taken(payment: Payment, amount_minor: int) -> list[Line]:
     """
     Give cash back first, then bonus, each no more than was taken and not given back by an earlier refund; all refunds
     together are the exact mirror. The purchase is locked, so that no other refund is booked meanwhile.
     """
-    taken = {
-        line.account: -line.amount_minor
-        for line in ledger.lines_of(f"pay:{payment.number}")
-        if line.amount_minor < 0
-    }
-    for number in Refund.objects.filter(payment=payment).values_list("number", flat=True):
-        for line in ledger.lines_of(f"refund:{number}"):
-            if line.account in taken:
-                taken[line.account] -= line.amount_minor
+    numbers = Refund.objects.filter(payment=payment).values_list("number", flat=True)
+    given = ledger.lines_of_all(f"refund:{number}" for number in numbers)
+    before = [line for lines in given.values() for line in lines]
+    return _shared_as_taken(ledger.lines_of(f"pay:{payment.number}"), before, amount_minor)
+
+
+def _shared_as_taken(paid: Iterable[Line], given: Iterable[Line], amount_minor: int) -> list[Line]:
+    taken = {line.account: -line.amount_minor for line in paid if line.amount_minor < 0}
+    for line in given:
+        if line.account in taken:
+            taken[line.account] -= line.amount_minor
     back: list[Line] = []
     for account in sorted(taken, key=lambda code: code.startswith(AccountKind.BUYER_BONUS)):
         part = min(taken[account], amount_minor)

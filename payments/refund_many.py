@@ -1,20 +1,21 @@
 """
 Refunds of many payments, requested in one transaction: the facts of `payments.refunds.request`, as sets.
 
-Each is then driven like any other, by a message of the outbox of its own.
+Those of wallet payments are done with it: nobody is to be asked. Each of the others is then driven like any other, by a
+message of the outbox of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Sum
+from django.db.models import F, Sum
 
 from basis import numbers
 from payments import money, outbox
-from payments.models import REFUND_LIFECYCLE, Payment, PaymentState, Refund
+from payments.models import REFUND_LIFECYCLE, ChannelCode, Payment, PaymentState, Refund, RefundState
 from payments.refunds import NotRefundable
 
 
@@ -66,9 +67,41 @@ def request_all(wanted: Sequence[Wanted], *, reason: str, actor: str, now: datet
     Refund.objects.bulk_create(refunds)
     REFUND_LIFECYCLE.begin_all(refunds, at=now, reason=reason, actor=actor)
     money.book_refunds_requested(refunds, at=now)
+    wallet = [refund for refund in refunds if refund.payment.channel == ChannelCode.WALLET]
+    _finish_in_wallets(wallet, now=now)
     outbox.put_all(
-        (("refund.drive", f"refund:{refund.number}", {"refund": refund.number}) for refund in refunds),
+        (
+            ("refund.drive", f"refund:{refund.number}", {"refund": refund.number})
+            for refund in refunds
+            if refund.payment.channel != ChannelCode.WALLET
+        ),
         due_at=now,
         now=now,
     )
     return {refund.payment.number: refund for refund in refunds}
+
+
+def _finish_in_wallets(refunds: list[Refund], *, now: datetime) -> None:
+    """Nobody is to be asked: the money is in the buyers' wallets, as `payments.refunds.finish` puts it there."""
+    if not refunds:
+        return
+    REFUND_LIFECYCLE.move_all(
+        refunds,
+        to=RefundState.SUCCEEDED,
+        at=now,
+        reason="wallet",
+        refunded_at=now,
+        channel_reference=F("number"),
+    )
+    money.book_wallet_refunds_done(refunds, at=now)
+
+
+def in_full(payments: Iterable[Payment]) -> set[str]:
+    """Those of the payments, by number, whose money is all back with the buyer."""
+    done = (
+        Refund.objects.filter(payment__in=list(payments), state=RefundState.SUCCEEDED)
+        .order_by()
+        .values_list("payment__number", "payment__amount_minor")
+        .annotate(total=Sum("amount_minor"))
+    )
+    return {number for number, amount_minor, total in done if total == amount_minor}

@@ -17,8 +17,10 @@ from payments.models import Refund
 from payments.refund_many import Wanted
 from ticketing import phases
 from ticketing.models import (
+    ORDER_LIFECYCLE,
     Order,
     OrderSeat,
+    OrderState,
     RefundedSeat,
     RefundRequest,
     Seat,
@@ -69,7 +71,15 @@ def give_all_back(orders: Sequence[Order], *, why: Why, now: datetime) -> int:
         for order in mine
         for line in shared_out(lines[order.pk], refunds[order.winner].amount_minor)
     )
+    _end(mine, refunds, now=now)
     return len(refunds)
+
+
+def _end(orders: Sequence[Order], refunds: Mapping[str, Refund], *, now: datetime) -> None:
+    """Orders whose money is all back already, as `ticketing.fulfil` ends one; their seats and tickets are gone."""
+    done = refund_many.in_full(refund.payment for refund in refunds.values())
+    over = [order for order in orders if order.winner in done]
+    ORDER_LIFECYCLE.move_all(over, to=OrderState.REFUNDED, at=now, reason="refunded_in_full")
 
 
 def _take_back(orders: Sequence[Order]) -> Mapping[int, list[Line]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 import subprocess
 import sys
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from desk import approve, detect, resolve, wishes
@@ -381,17 +384,17 @@ class TestItMayDieAnywhere:
         assert finish(desk, show).state == CancellationState.DONE
 
     def test_no_more_refunds_are_asked_for_than_the_workers_send(
-        self, till, buyer, desk, show, cancelled, monkeypatch
+        self, paid, desk, show, cancelled, monkeypatch
     ):
-        for number in range(3):
-            till.press(till.order(buyer(f"b{number}", cash=100_000)), "wallet")
+        for handle in ("wang", "zhao", "qian"):
+            paid(handle)
         monkeypatch.setattr(cancel_work, "SLICE", 1)
         monkeypatch.setattr(cancel_work, "AHEAD", 2)
         cancelled()
         work(show, desk.clock())
         assert Refund.objects.count() == 2, "two wait to be sent: the third is asked for when they are"
-        desk.work()
         assert finish(desk, show).state == CancellationState.DONE
+        assert Refund.objects.filter(state="succeeded").count() == 3
 
 
 def test_a_channel_that_refuses_becomes_a_case_and_an_offer(till, paid, desk, show, cancelled):
@@ -416,3 +419,22 @@ def test_every_process_knows_how_to_do_the_work():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
+
+
+def test_the_command_looks_and_follows(till, buyer, desk, show, cancelled):
+    till.press(till.order(buyer("zhou", cash=100_000)), "wallet")
+
+    def said(*options: str) -> list[dict]:
+        out = io.StringIO()
+        call_command("cancel_show", show.code, "--json", *options, stdout=out)
+        return [json.loads(line) for line in out.getvalue().splitlines()]
+
+    assert said()[0]["orders"] == 1
+    show.refresh_from_db()
+    assert show.cancelled_at is None, "it decides nothing"
+    cancelled()
+    assert said()[0]["state"] == "ending"
+    finish(desk, show)
+    assert said("--follow")[-1]["back"] == 1
+    with pytest.raises(CommandError):
+        call_command("cancel_show", "nowhere")
