@@ -23,7 +23,7 @@ SPLIT_GAP = timedelta(minutes=10)
 DEVICE_DAYS = timedelta(days=60)
 # Refunds come days after the sale, disputes weeks: the day is judged together with those before it.
 REFUND_DAYS, DISPUTE_DAYS = 7, 28
-ROUND_TRIPS_MIN = 3  # fewer are not worth a look at what else the buyer bought
+ROUND_TRIPS_MIN = 4  # fewer are not worth a look at what else the buyer bought
 NIGHT = (1, 5)  # from, until, hours of the product's zone
 NAMED = 20
 
@@ -33,6 +33,9 @@ SOLD_BY = """
   JOIN ticketing_event event ON event.id = show.event_id
   JOIN ticketing_organiser organiser ON organiser.id = event.organiser_id
 """
+
+# A day of a million orders is more than what a page may take, and its sums want room to sort in.
+PATIENT = "SET LOCAL statement_timeout = '10min'; SET LOCAL work_mem = '128MB';"
 
 PAID = """
 DROP TABLE IF EXISTS pg_temp.trading_paid;
@@ -177,7 +180,7 @@ def gather(day: date, *, now: datetime) -> list[Trading]:
     values = _values(day, now)
     with transaction.atomic():
         with connection.cursor() as cursor:
-            for statement in (PAID + ";" + REFUNDED).split(";"):
+            for statement in (PATIENT + PAID + ";" + REFUNDED).split(";"):
                 cursor.execute(statement, values)
         found = _totals(day, values)
         for complete in (_refunds, _disputes, _usual, _most, _habits):
