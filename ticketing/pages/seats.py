@@ -81,7 +81,9 @@ def _order(request: HttpRequest, show: Show, found: Section) -> HttpResponse:
     except refusals.ORDER_REFUSALS as error:
         if isinstance(error, seats.SeatsTaken):
             choice.seat_ids = [key for key in ids if key not in error.seat_ids]
-        return _page(request, show, found, choice, refusals.counted(error, show.code))
+        # Asked here alone: an order that is placed needs no code.
+        refusal = refusals.counted(error, show.code, tier=chosen[0].tier.code)
+        return _page(request, show, found, choice, refusal)
 
 
 def _page(

@@ -9,6 +9,7 @@ local POOL_SIZE, IDLE_MS = 64, 30000
 -- As basis/fast.py: a server that stays silent costs every question the whole timeout. For so long after it nobody asks;
 -- then one request finds out, and the others go on without.
 local AWAY_S = 1
+local GONE = { timeout = true, ["connection refused"] = true, ["no route to host"] = true }
 
 -- What `connected` wants: where a server is, and how its pool is called.
 function M.at(host, port)
@@ -50,7 +51,8 @@ function M.connected(server)
   end
   if ok and red:get_reused_times() == 0 then ok, why = greeted(red) end
   if ok then return red end
-  server.away_until = ngx.now() + AWAY_S
+  -- Not for anything else: a backlog that is full for a moment says that many ask, not that nobody answers.
+  if GONE[why] then server.away_until = ngx.now() + AWAY_S end
   return nil, why or "not reached"
 end
 
