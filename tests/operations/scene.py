@@ -14,7 +14,7 @@ from django.test import override_settings
 
 from accounts.models import User
 from operations import seeding
-from payments import asking, checkout, money, outbox, redirect, refunds, withdrawals
+from payments import asking, checkout, disputes, money, outbox, redirect, refunds, withdrawals
 from payments.channels import payouts, port
 from payments.models import (
     Notification,
@@ -130,6 +130,19 @@ class Scene:
         self._open()
         self._settled()
         self._ledger()
+        self._disputed()
+
+    def _disputed(self) -> None:
+        """A buyer objects to what he paid at Alipay."""
+        disputes.file(
+            payment_number=self.payments["paid_alipay"].number,
+            kind="complaint",
+            source="alipay",
+            reference="C1",
+            actor="alipay",
+            opened_at=self.now,
+            now=self.now,
+        )
 
     # -- what a buyer does -------------------------------------------------------------------------------------
 
