@@ -74,8 +74,8 @@ class KillSwitchAdmin(LookOnly, ModelAdmin):
     def get_urls(self) -> list[Any]:
         confirm = self.admin_site.admin_view(self.confirm)
         return [
-            path("<str:action>/<str:kind>/", confirm, name="risk_killswitch_throw"),
-            path("<str:action>/<str:kind>/<slug:target>/", confirm, name="risk_killswitch_throw"),
+            path("throw/<str:action>/<str:kind>/", confirm, name="risk_killswitch_throw"),
+            path("throw/<str:action>/<str:kind>/<slug:target>/", confirm, name="risk_killswitch_throw"),
             *super().get_urls(),
         ]
 

@@ -252,16 +252,16 @@ class TestTheSwitchboard:
 
     def test_stop_and_resume_with_a_reason(self, chief, show):
         assert "River of Stars" in chief.get(self.BOARD).content.decode()
-        page = chief.get(f"{self.BOARD}stop/sale/small/").content.decode()
+        page = chief.get(f"{self.BOARD}throw/stop/sale/small/").content.decode()
         assert "Nobody can place an order" in page
         assert not switches.in_force(), "looking stops nothing"
-        answer = chief.post(f"{self.BOARD}stop/sale/small/", {"reason": "flood", "meant": "on"})
+        answer = chief.post(f"{self.BOARD}throw/stop/sale/small/", {"reason": "flood", "meant": "on"})
         assert answer.status_code == 302
         assert switches.stopped("sale", "small")
         board = chief.get(self.BOARD).content.decode()
         assert "flood" in board
         assert "chief" in board
-        chief.post(f"{self.BOARD}resume/sale/small/", {"reason": "dry", "meant": "on"})
+        chief.post(f"{self.BOARD}throw/resume/sale/small/", {"reason": "dry", "meant": "on"})
         assert not switches.stopped("sale", "small")
         assert list(SwitchEvent.objects.order_by("pk").values_list("reason", flat=True)) == ["flood", "dry"]
 
@@ -269,19 +269,19 @@ class TestTheSwitchboard:
         "data", [{}, {"reason": "flood"}, {"meant": "on"}, {"reason": " ", "meant": "on"}]
     )
     def test_without_reason_or_confirmation_nothing_stops(self, chief, show, data):
-        assert chief.post(f"{self.BOARD}stop/sale/small/", data).status_code == 200
+        assert chief.post(f"{self.BOARD}throw/stop/sale/small/", data).status_code == 200
         assert not KillSwitch.objects.exists()
 
     @pytest.mark.parametrize(
         "where", ["stop/sale/nowhere/", "stop/moon/", "break/topups/", "stop/channel/paypal/"]
     )
     def test_there_is_no_such_switch(self, chief, show, where):
-        assert chief.post(self.BOARD + where, {"reason": "x", "meant": "on"}).status_code == 404
+        assert chief.post(f"{self.BOARD}throw/{where}", {"reason": "x", "meant": "on"}).status_code == 404
 
     def test_who_may_only_look_throws_nothing(self, looker, show):
         board = looker.get(self.BOARD).content.decode()
         assert "Stop…" not in board
-        answer = looker.post(f"{self.BOARD}stop/topups/", {"reason": "x", "meant": "on"})
+        answer = looker.post(f"{self.BOARD}throw/stop/topups/", {"reason": "x", "meant": "on"})
         assert answer.status_code == 403
         assert not KillSwitch.objects.exists()
 

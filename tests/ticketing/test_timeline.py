@@ -27,6 +27,9 @@ ELSEWHERE = {
     "taken_in",
     "unknown_number",
     "desk",
+    # of a withdrawal, which has a page of its own
+    "asked_for",
+    "sending",
 }
 
 
