@@ -22,7 +22,7 @@ from rich.table import Table
 
 import benchmarks
 from benchmarks import ground
-from benchmarks.figures import MEASURES, RUNS, Figure
+from benchmarks.figures import MEASURES, RUNS, WHEN_NAMED, Figure
 
 RESULTS = ground.ROOT / "benchmarks" / "results" / "latest.json"
 ROWS = RESULTS.with_name("rows.jsonl")
@@ -89,11 +89,16 @@ def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure the product on this machine."
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(MEASURES)}; all without")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"which: {', '.join(MEASURES)}; without, all but {', '.join(sorted(WHEN_NAMED))}",
+    )
     parser.add_argument("--only", metavar="NAME", action="append", default=[], help="the same as a NAME")
     parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    wanted = [*asked.names, *asked.only] or list(MEASURES)
+    wanted = [*asked.names, *asked.only] or [name for name in MEASURES if name not in WHEN_NAMED]
     # `reconcile` asks for `reconcile_memory` too: figures of one name are measured together.
     of = {name: [each for each in MEASURES if each == name or each.startswith(f"{name}_")] for name in wanted}
     unknown = [name for name, found in of.items() if not found]

@@ -42,17 +42,21 @@ class Figure:
 Measure = Callable[[], Figure]
 MEASURES: dict[str, Measure] = {}
 RUNS: dict[str, list[str]] = {}
+WHEN_NAMED: set[str] = set()
 
 
-def benchmark(name: str, *, run: str | None = None) -> Callable[[Measure], Measure]:
+def benchmark(name: str, *, run: str | None = None, when_named: bool = False) -> Callable[[Measure], Measure]:
     """
     Register a function that measures one figure; what several figures are read from is measured once.
 
     :param run: the name of the run that it is read from, where another module makes it; its own module otherwise.
         Each run has a process, a database and a Redis database of its own
+    :param when_named: not among those that are measured when none is named, which end within a quarter of an hour
     """
 
     def register(measure: Measure) -> Measure:
+        if when_named:
+            WHEN_NAMED.add(name)
         MEASURES[name] = cache(measure)
         RUNS.setdefault(run or measure.__module__.rpartition(".of_")[2], []).append(name)
         return MEASURES[name]

@@ -120,7 +120,7 @@ def _at_rest() -> None:
         cursor.execute("CHECKPOINT")
 
 
-@benchmark("trading")
+@benchmark("trading", when_named=True)
 def trading() -> Figure:
     told = large()
     return Figure(
@@ -132,13 +132,13 @@ def trading() -> Figure:
     )
 
 
-@benchmark("trading_precision")
+@benchmark("trading_precision", when_named=True)
 def trading_precision() -> Figure:
     told = small()
     return Figure("trading_precision", told["right"] / told["cases"], "share", bar=0.7, facts=told)
 
 
-@benchmark("trading_recall")
+@benchmark("trading_recall", when_named=True)
 def trading_recall() -> Figure:
     told = small()
     return Figure("trading_recall", told["right"] / told["wrongs"], "share", bar=0.9, facts=told)
