@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -36,11 +37,15 @@ def replica(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator
                 "PORT": str(PORT),
                 "OPTIONS": {
                     **{name: value for name, value in primary["OPTIONS"].items() if name != "pool"},
-                    "connect_timeout": 2,
+                    "connect_timeout": 10,  # A killed one refuses at once; a busy machine may take its time.
                     "options": "-c default_transaction_read_only=on",
                 },
             },
         )
+        with contextlib.suppress(AttributeError):
+            del connections[
+                asked.REPLICA
+            ]  # a connection of that name which another test has left goes elsewhere
         connection = connections[asked.REPLICA]
 
         def ensure_connection() -> None:
@@ -50,6 +55,8 @@ def replica(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
         # The test case lets nobody connect to a database that it was not told of before.
         monkeypatch.setattr(connection, "ensure_connection", ensure_connection)
+        connection.ensure_connection()
+        assert connection.connection.info.port == PORT
         yield running
         connection.close()
         del connections[asked.REPLICA]
