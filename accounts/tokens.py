@@ -13,9 +13,8 @@ import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
-from django.db import connection, models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework.authentication import BaseAuthentication
@@ -24,9 +23,9 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from accounts.models import ApiToken, User
+from basis import prepared
+from basis.built import Built
 from basis.problems import AUTHENTICATE, Problem
-
-Row = TypeVar("Row", bound=models.Model)
 
 MARK = "kp_"
 SECRET_LENGTH = len(MARK) + 40
@@ -163,40 +162,24 @@ CLOSED = {"phone", "email"}
 
 
 @cache
-def _lookup() -> tuple[str, list[Any], list[Any]]:
-    """
-    The statement that finds a token with its user, and the columns of both. It is what select_related would ask, made
-    once: every request of a program asks it, and building it took longer than answering it.
-    """
-    mine = list(ApiToken._meta.concrete_fields)
-    users = [field for field in User._meta.concrete_fields if field.name not in CLOSED]
-    columns = [f'token."{field.column}"' for field in mine] + [f'owner."{field.column}"' for field in users]
+def _lookup() -> tuple[str, Built[ApiToken], Built[User]]:
+    """The statement that finds a token with its user; it is what select_related would ask, made once."""
+    token, owner = Built(ApiToken, alias="token"), Built(User, alias="owner", closed=CLOSED)
     statement = (
-        f"SELECT {', '.join(columns)} FROM {ApiToken._meta.db_table} token"  # noqa: S608 (names of our own models)
+        f"SELECT {token.columns}, {owner.columns} FROM {ApiToken._meta.db_table} token"  # noqa: S608 (names of our own models)
         f" JOIN {User._meta.db_table} owner ON owner.id = token.user_id WHERE token.digest = %s"
     )
-    return statement, mine, users
+    return statement, token, owner
 
 
 def _with_user(digest: str) -> ApiToken | None:
-    statement, mine, users = _lookup()
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [digest])
-        row = cursor.fetchone()
+    statement, mine, owner = _lookup()
+    row = prepared.row(statement, [digest])
     if row is None:
         return None
-    token = _built(ApiToken, mine, row[: len(mine)])
-    token.user = _built(User, users, row[len(mine) :])
+    token = mine.of(row[: len(mine)])
+    token.user = owner.of(row[len(mine) :])
     return token
-
-
-def _built(model: type[Row], fields: Sequence[Any], values: Sequence[Any]) -> Row:
-    """An object as the ORM would have made it of these columns."""
-    read = list(values)
-    for i, field in enumerate(fields):
-        for convert in field.get_db_converters(connection):
-            read[i] = convert(read[i], None, connection)
-    return model.from_db(connection.alias, [field.attname for field in fields], read)
 
 
 def note_use(token: ApiToken, *, now: datetime) -> None:

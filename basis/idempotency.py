@@ -38,7 +38,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from basis import events
+from basis import events, prepared
 from basis.models import IdempotencyRecord
 from basis.problems import Problem
 
@@ -234,7 +234,7 @@ def _inserted(wanted: Claim, *, now: datetime) -> bool:
     One statement decides who executes. Django's `ignore_conflicts` would not say whether the row is ours.
     """
     row = (wanted.principal, wanted.route, wanted.key, wanted.fingerprint, wanted.claimed_until, now)
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(INSERT, [*row, not connection.in_atomic_block])
         return bool(cursor.rowcount == 1)
 
@@ -280,7 +280,7 @@ def _record(claimed: Claim, response: Any) -> None:
 def _store(claimed: Claim, response: Any) -> None:
     outcome = (response.status_code, _body(response), json.dumps(_kept_headers(response)))
     whose = (claimed.principal, claimed.route, claimed.key, claimed.claimed_until)
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(UPDATE, [*outcome, not connection.in_atomic_block, *whose])
 
 

@@ -8,6 +8,7 @@ instead of ignored, because an ignored wish of a buyer is found out too late.
 from __future__ import annotations
 
 from datetime import UTC
+from functools import cache
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -31,6 +32,28 @@ KEYED = (
     "unsupported_media_type",
     "idempotency_key_reused",
 )
+
+
+# -- serializers that are made once
+# ---------------------------------------------------------------------------------
+@cache
+def _made(serializer: type[serializers.Serializer[Any]], **context: Any) -> serializers.Serializer[Any]:
+    return serializer(context=context)
+
+
+def shown(serializer: type[serializers.Serializer[Any]], thing: Any, **context: Any) -> Any:
+    """`serializer(thing, context=context).data`, without making its fields anew for every answer."""
+    return _made(serializer, **context).to_representation(thing)
+
+
+def taken_in(serializer: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:
+    """
+    What `serializer` makes of a body, without making its fields anew for every request.
+
+    :raises rest_framework.serializers.ValidationError: as `is_valid(raise_exception=True)`
+    """
+    values: dict[str, Any] = _made(serializer).run_validation(data)
+    return values
 
 
 # -- input

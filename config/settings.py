@@ -109,6 +109,8 @@ TEMPLATES: list[dict[str, Any]] = [
 # -- Postgres decides ---------------------------------------------------------------------------------
 DATABASE_URL = env.text("DATABASE_URL") or devservices.database_url()
 DATABASES: dict[str, dict[str, Any]] = {"default": env.database(DATABASE_URL)}
+# The statements of every order are prepared (basis.prepared); a pooler between us and Postgres must allow that.
+DATABASE_PREPARED = env.flag("DATABASE_PREPARED", True)
 DATABASES["default"] |= {
     "ATOMIC_REQUESTS": False,
     "CONN_MAX_AGE": 0,
@@ -118,6 +120,8 @@ DATABASES["default"] |= {
             "max_size": env.integer("DATABASE_POOL_MAX", default=16, low=1, high=200),
             "timeout": 10,
         },
+        # Django's own statements are bound in the client, and never prepared.
+        "prepare_threshold": 1 if DATABASE_PREPARED else None,
         # A statement or a lock that waits longer than a buyer would is a defect; fail it and say so.
         "options": "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000",
     },

@@ -31,6 +31,8 @@ from basis.shapes import (
     UtcField,
     money,
     page_of,
+    shown,
+    taken_in,
 )
 from payments import asking, checkout, entry, listings, redirect, settle, stops
 from payments.channels import registry
@@ -188,15 +190,14 @@ class PaymentsView(APIView):
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        data = PaySerializer(data=request.data)
-        data.is_valid(raise_exception=True)
+        wanted = taken_in(PaySerializer, request.data)
         now = timezone.now()
-        payment = _pay(request, data.validated_data, now=now)
+        payment = _pay(request, wanted, now=now)
         # What this very request recorded carries its time; everything else repeats an earlier press.
         new = payment.created_at == now
-        shown = PaymentSerializer(payment, context={"new": new}).data
         headers = {"Location": f"/api/v1/payments/{payment.number}"}
-        return Response(shown, status=201 if new else 200, headers=headers)
+        told = shown(PaymentSerializer, payment, new=new)
+        return Response(told, status=201 if new else 200, headers=headers)
 
 
 def _pay(request: Request, wanted: dict[str, Any], *, now: datetime) -> Payment:
@@ -291,7 +292,7 @@ class PaymentView(APIView):
         responses={200: PaymentSerializer, **problem_responses(*SIGNED_IN, "not_found")},
     )
     def get(self, request: Request, number: str) -> Response:
-        return Response(PaymentSerializer(own_payment(request, number)).data)
+        return Response(shown(PaymentSerializer, own_payment(request, number)))
 
 
 class CheckView(APIView):
@@ -314,7 +315,7 @@ class CheckView(APIView):
         payment = own_payment(request, number)
         if payment.live:
             payment = _asked(payment, now=timezone.now())
-        return Response(PaymentSerializer(payment).data)
+        return Response(shown(PaymentSerializer, payment))
 
 
 def _asked(payment: Payment, *, now: datetime) -> Payment:
@@ -391,7 +392,7 @@ class PaymentTokenView(APIView):
             raise Problem(code="not_found") from error
         if offer.token:
             gate_web.admit_token(request._request, purchase=f"{self.kind}:{number}", now=timezone.now())
-        shown = {
+        told = {
             "token": offer.token or None,
             "amount": money(offer.quote.amount_minor, offer.quote.currency),
             "channels": offer.channels,
@@ -400,7 +401,7 @@ class PaymentTokenView(APIView):
             "payable_until": offer.quote.payable_until,
             "refusal": offer.quote.refusal,
         }
-        return Response(OfferSerializer(shown).data, headers={"Cache-Control": "no-store"})
+        return Response(shown(OfferSerializer, told), headers={"Cache-Control": "no-store"})
 
 
 @extend_schema_view(post=payment_token_schema("topup_payment_token", "The top-up's way to pay"))

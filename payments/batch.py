@@ -9,15 +9,17 @@ Locks, as everywhere: the purchases by id, then payments, then accounts by id.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from django.conf import settings
-from django.db import connection
+from django.db import transaction
+from django.db.backends.utils import CursorWrapper
 
-from basis import columns, numbers
+from basis import columns, numbers, prepared
+from basis.built import Built
 from payments import money, stops
 from payments.models import LIVE_STATES, ChannelCode, Outcome, Payment
 from payments.purchases import Quote
@@ -132,6 +134,28 @@ def pay_all(kind: str, presses: Sequence[Press], *, now: datetime) -> list[Press
     ]
 
 
+PAYMENT = Built(Payment, alias="payment")
+FOUND = f"SELECT {PAYMENT.columns} FROM payments_payment payment WHERE number = %s"  # noqa: S608
+
+
+def pay_one(kind: str, press: Press, *, now: datetime) -> Payment | None:
+    """
+    Pay one purchase from its buyer's wallet, where nothing stands in the way: a batch of one, in its own transaction.
+    The payment, also one that an earlier press has made; None: nothing was written, `checkout.pay` knows why.
+    """
+    if kind not in _handlers:
+        return None
+    with transaction.atomic():
+        (pressed,) = pay_all(kind, [press], now=now)
+    row = prepared.row(FOUND, [pressed.payment]) if pressed.payment else None
+    return PAYMENT.of(row) if row else None
+
+
+def one_or_many(things: Sized) -> CursorWrapper:
+    """A prepared statement for one; for many, Postgres has to know how many there are."""
+    return prepared.cursor(wanted=len(things) == 1)
+
+
 def _judge(press: Press, purchase: object | None, look: _Look) -> _Try | Pressed:
     if purchase is None:
         return Pressed("refused", reason="no_such_purchase")
@@ -159,11 +183,17 @@ def _judge(press: Press, purchase: object | None, look: _Look) -> _Try | Pressed
     return _Try(press, purchase, quote, nonce, numbers.new_number(numbers.PAYMENT, look.now))
 
 
+OTHERS = """
+SELECT purchase_number, number, state, outcome FROM payments_payment
+ WHERE purchase_kind = %s AND purchase_number = ANY(%s::text[])
+"""
+
+
 def _others(kind: str, purchase_numbers: list[str]) -> tuple[set[str], dict[str, str]]:
     """Purchases that a live payment is after, and those that are paid, with the payment that won."""
-    rows = Payment.objects.filter(purchase_kind=kind, purchase_number__in=purchase_numbers).values_list(
-        "purchase_number", "number", "state", "outcome"
-    )
+    with one_or_many(purchase_numbers) as cursor:
+        cursor.execute(OTHERS, [kind, columns.texts(purchase_numbers)])
+        rows = cursor.fetchall()
     busy, won = set(), {}
     for purchase, number, state, outcome in rows:
         if outcome == Outcome.WON:
@@ -226,10 +256,10 @@ WITH paid AS (
   INSERT INTO payments_payment (number, purchase_kind, purchase_number, buyer_id, channel, amount_minor, currency,
                                 subject, state, outcome, created_at, expires_at, opening_at, cashier_kind, cashier_url,
                                 channel_reference, refusal, paid_at)
-  SELECT d.number, %(kind)s, d.purchase, d.buyer_id, %(channel)s, d.amount, d.currency, d.subject,
-         %(state)s, %(outcome)s, %(now)s, d.expires_at, %(now)s, '', '',
-         CASE WHEN %(outcome)s <> '' THEN d.number ELSE '' END, %(refusal)s,
-         CASE WHEN %(outcome)s <> '' THEN %(now)s::timestamptz END
+  SELECT d.number, %(kind)s, d.purchase, d.buyer_id, %(channel)s::text, d.amount, d.currency, d.subject,
+         %(state)s::text, %(outcome)s::text, %(now)s, d.expires_at, %(now)s, '', '',
+         CASE WHEN %(outcome)s::text <> '' THEN d.number ELSE '' END, %(refusal)s,
+         CASE WHEN %(outcome)s::text <> '' THEN %(now)s::timestamptz END
     FROM unnest(%(numbers)s::text[], %(purchases)s::text[], %(buyers)s::bigint[], %(amounts)s::bigint[],
                 %(currencies)s::text[], %(subjects)s::text[], %(expires)s::timestamptz[])
          WITH ORDINALITY AS d(number, purchase, buyer_id, amount, currency, subject, expires_at, nth)
@@ -239,10 +269,10 @@ WITH paid AS (
 INSERT INTO payments_paymentevent (payment_id, from_state, to_state, at, reason, actor, facts)
 SELECT paid.id, step.from_state, step.to_state, %(now)s, step.reason, '',
        CASE WHEN step.nth = 1 THEN jsonb_build_object('channel', %(channel)s::text)
-            WHEN %(outcome)s <> '' THEN jsonb_build_object('channel_reference', paid.number,
+            WHEN %(outcome)s::text <> '' THEN jsonb_build_object('channel_reference', paid.number,
                                                            'outcome', %(outcome)s::text)
             ELSE '{}'::jsonb END
-  FROM paid CROSS JOIN (VALUES (1, '', 'created', 'pressed_pay'), (2, 'created', %(state)s, %(channel)s))
+  FROM paid CROSS JOIN (VALUES (1, '', 'created', 'pressed_pay'), (2, 'created', %(state)s::text, %(channel)s::text))
        AS step(nth, from_state, to_state, reason)
  ORDER BY paid.id, step.nth
 """
@@ -254,7 +284,7 @@ def _record(kind: str, tries: Sequence[_Try], now: datetime, *, succeeded: bool)
         return
     quotes = [one.quote for one in tries]
     window = now + settings.PAYMENT_WINDOW
-    with connection.cursor() as cursor:
+    with one_or_many(tries) as cursor:
         cursor.execute(
             RECORD,
             {

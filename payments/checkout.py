@@ -17,11 +17,12 @@ from typing import assert_never
 from django.conf import settings
 from django.db import transaction
 
-from basis import numbers
-from payments import asking, entry, money, settle, stops
+from basis import numbers, prepared
+from basis.built import Built
+from payments import asking, batch, entry, money, settle, stops
 from payments.channels import registry
 from payments.channels.port import Declined, OpenResult, Paid, Started, Trade, Unknown
-from payments.models import LIVE_STATES, PAYMENT_LIFECYCLE, ChannelCode, Outcome, Payment, PaymentState
+from payments.models import PAYMENT_LIFECYCLE, ChannelCode, Outcome, Payment, PaymentState
 from payments.purchases import NoSuchPurchase, PurchaseHandler, Quote, handler_of
 from risk import payment_tokens
 
@@ -69,6 +70,18 @@ class Offer:
     greyed: dict[str, str]
 
 
+PAYMENT = Built(Payment, alias="payment")
+TRIES = f"""
+SELECT {PAYMENT.columns} FROM payments_payment payment
+ WHERE purchase_kind = %s AND purchase_number = %s ORDER BY id
+"""  # noqa: S608 (names of our own model)
+WANTED = f"""
+SELECT {PAYMENT.columns} FROM payments_payment payment
+ WHERE purchase_kind = %s AND purchase_number = %s AND state IN ('created', 'pending', 'unknown')
+   AND superseded_at IS NULL
+"""  # noqa: S608
+
+
 def offer(*, kind: str, number: str, buyer_id: int, now: datetime) -> Offer:
     """
     The quote, a payment token, and the payment to resume if one is in flight or has won.
@@ -76,7 +89,7 @@ def offer(*, kind: str, number: str, buyer_id: int, now: datetime) -> Offer:
     :raises NoSuchPurchase: there is none, or it is another buyer's
     """
     quote = _own_quote(handler_of(kind), number, buyer_id=buyer_id, now=now)
-    tries = list(Payment.objects.filter(purchase_kind=kind, purchase_number=number).order_by("pk"))
+    tries = [PAYMENT.of(row) for row in prepared.rows(TRIES, [kind, number])]
     token = ""
     if not quote.refusal:
         token = payment_tokens.issue(_claim(kind, number, quote, serial=len(tries)), now=now)
@@ -103,6 +116,25 @@ def pay(
     :raises TokenUsedElsewhere: see there
     :raises risk.payment_tokens.TokenRefused: the token is not for this
     """
+    if channel == ChannelCode.WALLET:
+        payment = batch.pay_one(kind, batch.Press(number, buyer_id, token), now=now)
+        if payment is not None:
+            return payment
+    return pay_by_steps(
+        kind=kind,
+        number=number,
+        buyer_id=buyer_id,
+        channel=channel,
+        token=token,
+        return_url=return_url,
+        now=now,
+    )
+
+
+def pay_by_steps(
+    *, kind: str, number: str, buyer_id: int, channel: str, token: str, return_url: str, now: datetime
+) -> Payment:
+    """The same where a channel has to be asked, or something stands in the way."""
     if channel not in offered(kind):
         raise ChannelNotOffered(channel)
     handler = handler_of(kind)
@@ -165,9 +197,8 @@ def _to_resume(tries: list[Payment]) -> Payment | None:
 
 def _wanted(kind: str, number: str) -> Payment | None:
     """The one live payment of the purchase that is not superseded (a constraint keeps it one)."""
-    return Payment.objects.filter(
-        purchase_kind=kind, purchase_number=number, state__in=LIVE_STATES, superseded_at=None
-    ).first()
+    row = prepared.row(WANTED, [kind, number])
+    return PAYMENT.of(row) if row else None
 
 
 def _repeat(payment: Payment, channel: str, return_url: str, *, now: datetime) -> Payment:

@@ -21,9 +21,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from django.conf import settings
-from django.db import connection
 
-from basis import columns, fast
+from basis import columns, fast, prepared
 
 TOKEN_LIFE = timedelta(hours=2)
 BURNED_MEMORY_S = 2 * 3600
@@ -106,7 +105,7 @@ def burn(*, nonce: str, subject: str, buyer_id: int, payment_number: str, now: d
 
     :raises AlreadyBurned: another request was first
     """
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         # A second caller waits here until the first commits or rolls back.
         cursor.execute(
             "INSERT INTO risk_burnedtoken (nonce, subject, buyer_id, burned_for, burned_at) VALUES (%s, %s, %s, %s, %s)"
@@ -136,13 +135,14 @@ SELECT d.nonce, d.subject, d.buyer_id, d.burned_for, %s
  ORDER BY d.nonce
 ON CONFLICT (nonce) DO NOTHING RETURNING nonce
 """
+BURNED_FOR = "SELECT nonce, burned_for FROM risk_burnedtoken WHERE nonce = ANY(%s::text[])"
 
 
 def burn_all(burns: Sequence[Burn], *, now: datetime) -> dict[str, str]:
     """Use many tokens up, in the caller's transaction; by nonce, for which payment the others were burned before."""
     if not burns:
         return {}
-    with connection.cursor() as cursor:
+    with prepared.cursor(wanted=len(burns) == 1) as cursor:
         cursor.execute(
             BURN_ALL,
             [
@@ -156,7 +156,10 @@ def burn_all(burns: Sequence[Burn], *, now: datetime) -> dict[str, str]:
         missed = {burn.nonce for burn in burns} - {nonce for (nonce,) in cursor.fetchall()}
         if not missed:
             return {}
-        cursor.execute("SELECT nonce, burned_for FROM risk_burnedtoken WHERE nonce = ANY(%s)", [list(missed)])
+        cursor.execute(
+            "SELECT nonce, burned_for FROM risk_burnedtoken WHERE nonce = ANY(%s::text[])",
+            [columns.texts(missed)],
+        )
         return dict(cursor.fetchall())
 
 

@@ -30,11 +30,13 @@ from basis.shapes import (
     StrictTruth,
     UtcField,
     page_of,
+    shown,
+    taken_in,
 )
 from payments.api import PaymentTokenView, payment_token_schema
 from risk.gate_web import GATED, gated
 from ticketing import admission, listings, orders, phases, seats
-from ticketing.models import Order, OrderState, Seat
+from ticketing.models import Order, OrderState
 from ticketing.timeline import timeline
 
 SEATS_LISTED_MAX = 100
@@ -62,9 +64,9 @@ define("not_cancellable", status=409, title=_("The order cannot be cancelled any
 
 
 class GivenSeatSerializer(serializers.Serializer[Any]):
-    section = serializers.CharField(source="row.section.code")
-    row = serializers.CharField(source="row.label")
-    seat = serializers.CharField(source="label")
+    section = serializers.CharField()
+    row = serializers.CharField()
+    seat = serializers.CharField()
 
 
 class OrderSerializer(serializers.Serializer[Any]):
@@ -84,14 +86,11 @@ class OrderSerializer(serializers.Serializer[Any]):
 
     @extend_schema_field(GivenSeatSerializer(many=True))
     def get_seats(self, order: Order) -> list[dict[str, str]]:
-        return [_given(seat) for seat in listings.seats_of(order)]
+        places = listings.places_of(order)
+        return [{"section": place.section, "row": place.row, "seat": place.seat} for place in places]
 
     def get_payment(self, order: Order) -> str | None:
         return order.winner or None
-
-
-def _given(seat: Seat) -> dict[str, str]:
-    return {"section": seat.row.section.code, "row": seat.row.label, "seat": seat.label}
 
 
 class PlaceOrderSerializer(StrictInput):
@@ -155,10 +154,9 @@ class OrdersView(APIView):
     @gated("order")
     @idempotent
     def post(self, request: Request) -> Response:
-        data = PlaceOrderSerializer(data=request.data)
-        data.is_valid(raise_exception=True)
-        order = _place(request, data.validated_data, now=timezone.now())
-        return Response(OrderSerializer(order).data, status=201, headers={"Location": _address(order)})
+        wanted = taken_in(PlaceOrderSerializer, request.data)
+        order = _place(request, wanted, now=timezone.now())
+        return Response(shown(OrderSerializer, order), status=201, headers={"Location": _address(order)})
 
 
 def _place(request: Request, wanted: dict[str, Any], *, now: datetime) -> Order:
@@ -181,7 +179,7 @@ def _place(request: Request, wanted: dict[str, Any], *, now: datetime) -> Order:
             )
     except REFUSALS as error:
         raise refusal(error, now=now) from error
-    return listings.with_seats(order)
+    return order
 
 
 REFUSALS = (
@@ -306,7 +304,7 @@ class OrderView(APIView):
         responses={200: OrderSerializer, **problem_responses(*SIGNED_IN, "not_found")},
     )
     def get(self, request: Request, number: str) -> Response:
-        return Response(OrderSerializer(listings.with_seats(own_order(request, number))).data)
+        return Response(shown(OrderSerializer, own_order(request, number)))
 
 
 class CancelView(APIView):
@@ -324,15 +322,14 @@ class CancelView(APIView):
     )
     @idempotent
     def post(self, request: Request, number: str) -> Response:
-        order = listings.with_seats(own_order(request, number))
+        order = own_order(request, number)
         try:
             cancelled = orders.cancel(number=number, actor=f"buyer:{order.buyer_id}", now=timezone.now())
         except orders.NotCancellable as error:
             detail = _("It is paid or closed already; its page says which.")
             raise Problem(code="not_cancellable", detail=detail, state=str(error)) from error
-        # The seats that it had were fetched before they were freed.
         order.state, order.winner = cancelled.state, cancelled.winner
-        return Response(OrderSerializer(order).data)
+        return Response(shown(OrderSerializer, order))
 
 
 class LineSerializer(serializers.Serializer[Any]):

@@ -29,7 +29,7 @@ class OrderHandler:
     """See payments.purchases.PurchaseHandler."""
 
     def quote(self, number: str, *, now: datetime) -> Quote:
-        order = Order.objects.filter(number=number).first()
+        order = orders.look(number)
         if order is None:
             raise NoSuchPurchase(number)
         return self.quote_locked(order, now=now)

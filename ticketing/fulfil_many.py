@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from django.db import connection
-
 from basis import columns, numbers
 from basis.lifecycle import StaleState
-from payments import money
+from payments import batch, money
 from payments.batch import Winner
 from ticketing.fulfil import OrderHandler
 
@@ -65,7 +63,7 @@ class OrderBatchHandler:
     """See payments.batch.BatchHandler."""
 
     def lock_all(self, numbers: Sequence[str]) -> Mapping[str, object]:
-        with connection.cursor() as cursor:
+        with batch.one_or_many(numbers) as cursor:
             cursor.execute(LOCK, [columns.texts(numbers)])
             return {row[1]: LockedOrder(*row) for row in cursor.fetchall()}
 
@@ -81,7 +79,7 @@ class OrderBatchHandler:
         orders = {order.pk: order for order in (cast(LockedOrder, winner.purchase) for winner in winners)}
         if not orders:
             return
-        with connection.cursor() as cursor:
+        with batch.one_or_many(orders) as cursor:
             values: dict[str, Any] = {
                 "ids": columns.wholes(orders),
                 "payments": columns.texts(winner.payment for winner in winners),

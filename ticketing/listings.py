@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
-from django.db.models import Prefetch, QuerySet, prefetch_related_objects
+from django.db.models import Prefetch, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from basis import prepared
+from basis.built import Built
 from ticketing.models import (
     LIVE_ORDER_STATES,
     Event,
@@ -48,10 +50,23 @@ def sections_of(show: Show) -> QuerySet[Section]:
     return Section.objects.filter(venue=show.venue_id).order_by("position", "code")
 
 
+TIER, SHOW = Built(PriceTier, alias="tier"), Built(Show, alias="show")
+TIER_ON_SHOW = f"""
+SELECT {TIER.columns}, {SHOW.columns}
+  FROM ticketing_pricetier tier JOIN ticketing_show show ON show.id = tier.show_id
+  JOIN ticketing_event event ON event.id = show.event_id
+ WHERE show.code = %s AND tier.code = %s AND event.published
+"""  # noqa: S608 (names of our own models)
+
+
 def published_tier(show_code: str, tier_code: str) -> PriceTier | None:
     """A show's tier, with the show; None if there is none or the event is not published."""
-    found = PriceTier.objects.filter(show__code=show_code, code=tier_code, show__event__published=True)
-    return found.select_related("show").first()
+    row = prepared.row(TIER_ON_SHOW, [show_code, tier_code])
+    if row is None:
+        return None
+    tier = TIER.of(row[: len(TIER)])
+    tier.show = SHOW.of(row[len(TIER) :])
+    return tier
 
 
 # -- seat plan ---------------------------------------------------------------------------------------------------------
@@ -97,29 +112,67 @@ def orders_of(buyer: User) -> QuerySet[Order]:
     return Order.objects.filter(buyer=buyer).select_related("tier__show").prefetch_related(GIVEN)
 
 
+ORDER = Built(Order, alias="o")
+ORDER_WITH_TIER = f"""
+SELECT {ORDER.columns}, {TIER.columns}, {SHOW.columns}
+  FROM ticketing_order o JOIN ticketing_pricetier tier ON tier.id = o.tier_id
+  JOIN ticketing_show show ON show.id = tier.show_id
+ WHERE o.buyer_id = %s AND o.number = %s
+"""  # noqa: S608 (names of our own models)
+
+
 def order_of(buyer: User, number: str) -> Order | None:
-    """The buyer's own order, without its seats; None also if it is somebody else's."""
-    return Order.objects.filter(buyer=buyer, number=number).select_related("tier__show").first()
-
-
-def with_seats(order: Order) -> Order:
-    """The order with its seats fetched, for a description without further queries."""
-    prefetch_related_objects([order], GIVEN)
+    """The buyer's own order with its tier and show, without its seats; None also if it is somebody else's."""
+    row = prepared.row(ORDER_WITH_TIER, [buyer.pk, number])
+    if row is None:
+        return None
+    order, tier = ORDER.of(row[: len(ORDER)]), TIER.of(row[len(ORDER) : len(ORDER) + len(TIER)])
+    tier.show = SHOW.of(row[len(ORDER) + len(TIER) :])
+    order.tier = tier
     return order
 
 
-def seats_of(order: Order) -> list[Seat]:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one sits. `order_id` is the order that has the seat now."""
+
+    seat_id: int
+    order_id: int | None
+    section: str
+    row: str
+    seat: str
+
+
+PLACES = """
+SELECT seat.id, seat.order_id, section.code, row.label, seat.label
+  FROM ticketing_orderseat given JOIN ticketing_seat seat ON seat.id = given.seat_id
+  JOIN ticketing_row row ON row.id = seat.row_id JOIN ticketing_section section ON section.id = row.section_id
+ WHERE given.order_id = %s ORDER BY seat.row_rank, seat.row_id, seat.position
+"""
+
+
+def places_of(order: Order) -> list[Place]:
     """
     The seats an order has, or, if it is over, those it had. Late money may have given it other seats than it asked
     for: then the order remembers both, and its tickets tell which it got.
     """
-    given = [line.seat for line in order.order_seats.all()]
+    given = _given(order)
     if order.state in LIVE_ORDER_STATES:
-        return [seat for seat in given if seat.order_id == order.pk]
+        return [place for place in given if place.order_id == order.pk]
     if len(given) > order.quantity:
         ticketed = set(Ticket.objects.filter(order=order).values_list("seat_id", flat=True))
-        given = [seat for seat in given if seat.pk in ticketed] or given
+        given = [place for place in given if place.seat_id in ticketed] or given
     return given
+
+
+def _given(order: Order) -> list[Place]:
+    """Every seat that it was given, out of what `orders_of` fetched for a page of orders, or asked for here."""
+    if "order_seats" not in getattr(order, "_prefetched_objects_cache", ()):
+        return [Place(*row) for row in prepared.rows(PLACES, [order.pk])]
+    seats = [line.seat for line in order.order_seats.all()]
+    return [
+        Place(seat.pk, seat.order_id, seat.row.section.code, seat.row.label, seat.label) for seat in seats
+    ]
 
 
 def tickets_of(buyer: User) -> QuerySet[Ticket]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
 
 from accounts.models import User
-from basis import numbers
+from basis import columns, numbers, prepared
+from basis.built import Built
 from payments import settle
 from risk import switches
 from ticketing import phases, seats
-from ticketing.models import ORDER_LIFECYCLE, Order, OrderState, PriceTier
+from ticketing.models import ORDER_LIFECYCLE, Order, OrderState, PriceTier, SalePhase
 
 PURCHASE = "order"
 
@@ -67,23 +69,12 @@ def place_order(
     quantity = len(wanted) or quantity
     if not 1 <= quantity <= settings.ORDER_QUANTITY_MAX:
         raise BadQuantity(quantity)
-    known = Order.objects.filter(buyer=buyer, client_key=client_key).first()
-    if known is not None:
-        return _same(known, tier_id, quantity, wanted)
-    if tier is None:
-        tier = (
-            PriceTier.objects.filter(pk=tier_id, show__event__published=True).select_related("show").first()
-        )
-    if tier is None:
-        raise NoSuchTier(tier_id)
-    if tier.show.cancelled_at or switches.stopped(switches.SALE, tier.show.code):
-        raise phases.SaleStopped(tier.show.code)
-    phase = phases.open_phase(tier.show_id, now=now)
-    phases.check_eligible(phase, buyer, now=now)
-    with transaction.atomic():
-        phases.take_allowance(phase, buyer.pk, quantity)
-        seats.lock_tier(tier.pk)
-        chosen = wanted or seats.best_available(tier.pk, quantity)
+    try:
+        tier = tier or _published(tier_id)
+        if tier.show.cancelled_at or switches.stopped(switches.SALE, tier.show.code):
+            raise phases.SaleStopped(tier.show.code)
+        phase = phases.open_phase(tier.show_id, now=now)
+        phases.check_eligible(phase, buyer, now=now)
         order = Order(
             number=numbers.new_number(numbers.ORDER, now),
             buyer=buyer,
@@ -99,15 +90,45 @@ def place_order(
             hold_until=now + settings.ORDER_HOLD,
             hold_limit=now + max(settings.ORDER_HOLD, settings.ORDER_HOLD_LIMIT),
         )
-        if not _insert(order):
-            transaction.set_rollback(True)
-        else:
-            seats.hold(chosen, tier_id=tier.pk, order_id=order.pk)
-            remember_seats(order.pk, chosen, tier.price_minor)
-            ORDER_LIFECYCLE.begin(order, at=now, reason="placed", seats=len(chosen))
-            return order
-    # The same key twice at once: the other request was first.
-    return _same(Order.objects.get(buyer=buyer, client_key=client_key), tier_id, quantity, wanted)
+        _place(order, phase, wanted)
+    except (*REFUSED, _KeyTaken):
+        # Nobody looks for the key before: a sale places a thousand orders for each one that is asked for again.
+        known = _known(buyer.pk, client_key)
+        if known is None:
+            raise
+        return _same(known, tier_id, quantity, wanted)
+    return order
+
+
+REFUSED = (
+    NoSuchTier,
+    phases.NotOnSale,
+    phases.SaleStopped,
+    phases.NotEligible,
+    phases.LimitReached,
+    seats.SoldOut,
+    seats.SeatsTaken,
+)
+
+
+class _KeyTaken(Exception):
+    """The buyer's key has an order by now; nothing was written."""
+
+
+def _published(tier_id: int) -> PriceTier:
+    found = PriceTier.objects.filter(pk=tier_id, show__event__published=True).select_related("show").first()
+    if found is None:
+        raise NoSuchTier(tier_id)
+    return found
+
+
+ORDER = Built(Order, alias="o")
+KNOWN = f"SELECT {ORDER.columns} FROM ticketing_order o WHERE buyer_id = %s AND client_key = %s"  # noqa: S608
+
+
+def _known(buyer_id: int, client_key: str) -> Order | None:
+    found = prepared.row(KNOWN, [buyer_id, client_key])
+    return ORDER.of(found) if found else None
 
 
 def _same(order: Order, tier_id: int, quantity: int, wanted: list[int]) -> Order:
@@ -117,23 +138,70 @@ def _same(order: Order, tier_id: int, quantity: int, wanted: list[int]) -> Order
     return order
 
 
-def _insert(order: Order) -> bool:
-    """Insert the order; False if the buyer's key exists by now. Waits for a concurrent twin to commit or give up."""
-    fields = [field for field in Order._meta.local_concrete_fields if not field.primary_key]
-    columns = ", ".join(f'"{field.column}"' for field in fields)
-    marks = ", ".join(["%s"] * len(fields))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO ticketing_order ({columns}) VALUES ({marks})"  # noqa: S608 (column names of our own model)
-            " ON CONFLICT (buyer_id, client_key) DO NOTHING RETURNING id",
-            [field.get_db_prep_save(getattr(order, field.attname), connection) for field in fields],
-        )
-        row = cursor.fetchone()
-    if row is None:
-        return False
-    order.pk = row[0]
-    order._state.adding = False
-    return True
+def _place(order: Order, phase: SalePhase, wanted: list[int]) -> None:
+    """Take the seats and write the order."""
+    with transaction.atomic():
+        phases.take_allowance(phase, order.buyer_id, order.quantity)
+        seats.lock_tier(order.tier_id)
+        chosen = wanted or seats.best_available(order.tier_id, order.quantity)
+        seats.check_held(chosen, _write(order, chosen, reason="placed"))
+
+
+def _write(order: Order, chosen: list[int], *, reason: str) -> list[int | None]:
+    """
+    Write the order with its seats; those of them that were free.
+
+    :raises _KeyTaken: see there; waits for a concurrent twin to commit or give up
+    """
+    rows = prepared.rows(PLACE, _values(order, chosen) | {"reason": reason})
+    if not rows:
+        raise _KeyTaken
+    order.pk, order._state.adding = rows[0][0], False
+    return [seat_id for _, seat_id in rows]
+
+
+# The order, its seats, what it remembers of them, and its first event; the same rows as the rush's batches write.
+PLACE = """
+WITH placed AS (
+  INSERT INTO ticketing_order (number, buyer_id, client_key, show_id, phase_id, tier_id, quantity, amount_minor,
+                               currency, state, accept_equal_seats, winner, placed_at, hold_until, hold_limit)
+  VALUES (%(number)s, %(buyer)s, %(key)s, %(show)s, %(phase)s, %(tier)s, %(quantity)s, %(amount)s,
+          %(currency)s, 'held', %(equal)s, '', %(now)s, %(hold_until)s, %(hold_limit)s)
+  ON CONFLICT (buyer_id, client_key) DO NOTHING
+  RETURNING id, quantity, placed_at
+), held AS (
+  UPDATE ticketing_seat seat SET state = 'H', order_id = placed.id FROM placed
+   WHERE seat.id = ANY(%(seats)s::bigint[]) AND seat.tier_id = %(tier)s AND seat.state = 'F'
+  RETURNING seat.id
+), kept AS (
+  INSERT INTO ticketing_orderseat (order_id, seat_id, price_minor)
+  SELECT placed.id, given.id, %(price)s::bigint FROM placed, unnest(%(seats)s::bigint[]) AS given(id)
+), told AS (
+  INSERT INTO ticketing_orderevent (order_id, from_state, to_state, at, reason, actor, facts)
+  SELECT id, '', 'held', placed_at, %(reason)s, '', jsonb_build_object('seats', quantity) FROM placed
+)
+SELECT placed.id, held.id FROM placed LEFT JOIN held ON true
+"""
+
+
+def _values(order: Order, chosen: list[int]) -> dict[str, Any]:
+    return {
+        "number": order.number,
+        "buyer": order.buyer_id,
+        "key": order.client_key,
+        "show": order.show_id,
+        "phase": order.phase_id,
+        "tier": order.tier_id,
+        "quantity": order.quantity,
+        "amount": order.amount_minor,
+        "currency": order.currency,
+        "equal": order.accept_equal_seats,
+        "now": order.placed_at,
+        "hold_until": order.hold_until,
+        "hold_limit": order.hold_limit,
+        "price": order.tier.price_minor,
+        "seats": columns.wholes(chosen),
+    }
 
 
 def remember_seats(order_id: int, seat_ids: list[int], price_minor: int) -> None:
@@ -146,9 +214,28 @@ def remember_seats(order_id: int, seat_ids: list[int], price_minor: int) -> None
         )
 
 
+LOOK = f"SELECT {ORDER.columns} FROM ticketing_order o WHERE number = %s"  # noqa: S608
+
+
+def look(number: str) -> Order | None:
+    """The order as it is, without a lock."""
+    found = prepared.row(LOOK, [number])
+    return ORDER.of(found) if found else None
+
+
+LOCK = f"SELECT {ORDER.columns} FROM ticketing_order o WHERE number = %s FOR NO KEY UPDATE"  # noqa: S608
+
+
 def lock_order(number: str) -> Order:
-    """The order with its row locked, the first lock of the caller's transaction."""
-    return Order.objects.select_for_update(of=("self",), no_key=True).get(number=number)
+    """
+    The order with its row locked, the first lock of the caller's transaction.
+
+    :raises ticketing.models.Order.DoesNotExist: there is none of this number
+    """
+    found = prepared.row(LOCK, [number])
+    if found is None:
+        raise Order.DoesNotExist(number)
+    return ORDER.of(found)
 
 
 def cancel(*, number: str, actor: str, now: datetime) -> Order:

@@ -27,10 +27,9 @@ SELECT (SELECT count(*) FROM ticketing_seat seat WHERE seat.show_id = show.id AN
 
 def stock_of(room: Room) -> Stock:
     """Seats free and held, and the orders since the room opened. A show that is not there has nothing to sell."""
-    # Not the announced time: staff may open earlier, and buyers whose orders are not counted would never be outside.
-    opened_at = room.opened_at
     with connection.cursor() as cursor:
-        cursor.execute(FACTS, [opened_at, room.show])
+        # Not the announced time: staff may open earlier, and buyers of uncounted orders would never be outside.
+        cursor.execute(FACTS, [room.opened_at, room.show])
         row = cursor.fetchone()
     return Stock(*row) if row else Stock(0, 0, 0, 0)
 

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from django.db import connection
 
 from accounts.models import User
-from basis import columns
+from basis import columns, prepared
+from basis.built import Built
 from ticketing.models import Invitation, SalePhase
 
 
@@ -40,13 +41,21 @@ class LimitReached(Exception):
         self.limit, self.left = limit, left
 
 
+PHASE = Built(SalePhase, alias="phase")
+COMING = f"""
+SELECT {PHASE.columns} FROM ticketing_salephase phase
+ WHERE show_id = %s AND closes_at > %s ORDER BY opens_at LIMIT 1
+"""  # noqa: S608 (names of our own model)
+
+
 def open_phase(show_id: int, *, now: datetime) -> SalePhase:
     """
     The phase that is open now.
 
     :raises NotOnSale: see there
     """
-    coming = SalePhase.objects.filter(show_id=show_id, closes_at__gt=now).order_by("opens_at").first()
+    found = prepared.row(COMING, [show_id, now])
+    coming = PHASE.of(found) if found else None
     if coming is None or coming.opens_at > now:
         raise NotOnSale(coming.opens_at if coming else None)
     return coming
@@ -83,7 +92,7 @@ def take_allowance(phase: SalePhase, buyer_id: int, quantity: int) -> None:
     :raises LimitReached: see there
     """
     if quantity <= phase.per_buyer_limit:
-        with connection.cursor() as cursor:
+        with prepared.cursor() as cursor:
             cursor.execute(
                 TAKE, {"phase": phase.pk, "buyer": buyer_id, "n": quantity, "limit": phase.per_buyer_limit}
             )

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.db import connection
-
+from basis import prepared
 from ticketing.adjacency import FreeRow, FreeSeat, apart, together
 from ticketing.models import Seat, SeatState
 from ticketing.rush import release
 
-ROWS_A_LOOK = 24
+ROWS_AT_FIRST, ROWS_A_LOOK_MAX = 4, 256
 TIER_LOCKS = 7001  # the first key of the advisory locks on tiers
 
 
@@ -32,8 +31,7 @@ class SeatsTaken(Exception):
 
 def lock_tier(tier_id: int) -> None:
     """Be the tier's only writer until the transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [TIER_LOCKS, tier_id])
+    prepared.rows("SELECT pg_advisory_xact_lock(%s::int, %s::int)", [TIER_LOCKS, tier_id])
 
 
 FREE_ROWS = """
@@ -47,19 +45,19 @@ SELECT seat.row_rank, seat.row_id, row.seats,
 
 
 def free_rows(tier_id: int) -> Iterator[list[FreeRow]]:
-    """The tier's rows that have free seats, best first, a look of `ROWS_A_LOOK` rows at a time."""
-    rank, row_id = -1, 0
+    """The tier's rows that have free seats, best first: few at the first look, more at each further one."""
+    rank, row_id, look = -1, 0, ROWS_AT_FIRST
     while True:
-        with connection.cursor() as cursor:
-            cursor.execute(FREE_ROWS, [tier_id, rank, row_id, ROWS_A_LOOK])
-            found = cursor.fetchall()
+        found = prepared.rows(FREE_ROWS, [tier_id, rank, row_id, look])
         if not found:
             return
         yield [
             FreeRow(rank, tuple(FreeSeat(i, p) for i, p in zip(ids, positions, strict=True)), width)
             for rank, _, width, ids, positions in found
         ]
-        rank, row_id = found[-1][0], found[-1][1]
+        if len(found) < look:
+            return
+        rank, row_id, look = found[-1][0], found[-1][1], min(4 * look, ROWS_A_LOOK_MAX)
 
 
 def best_available(tier_id: int, quantity: int) -> list[int]:
@@ -80,13 +78,13 @@ def best_available(tier_id: int, quantity: int) -> list[int]:
     return [seat.id for seat in found]
 
 
-def hold(seat_ids: list[int], *, tier_id: int, order_id: int) -> None:
+def check_held(seat_ids: list[int], held: list[int | None]) -> None:
     """
-    Give free seats to an order; the caller holds the tier's lock.
-
-    :raises SeatsTaken: they are not all free seats of this tier
+    :raises SeatsTaken: they are not all among the `held`
     """
-    _take(seat_ids, tier_id, order_id, SeatState.HELD)
+    gone = set(seat_ids) - set(held)
+    if gone:
+        raise SeatsTaken(sorted(gone))
 
 
 def sell_free(seat_ids: list[int], *, tier_id: int, order_id: int) -> None:
@@ -101,18 +99,16 @@ def sell_free(seat_ids: list[int], *, tier_id: int, order_id: int) -> None:
 def _take(seat_ids: list[int], tier_id: int, order_id: int, state: SeatState) -> None:
     free = Seat.objects.filter(pk__in=seat_ids, tier_id=tier_id, state=SeatState.FREE)
     if free.update(state=state, order_id=order_id) != len(seat_ids):
-        mine = Seat.objects.filter(pk__in=seat_ids, order_id=order_id).values_list("pk", flat=True)
-        raise SeatsTaken(sorted(set(seat_ids) - set(mine)))
+        mine = Seat.objects.filter(pk__in=seat_ids, order_id=order_id)
+        check_held(seat_ids, list(mine.values_list("pk", flat=True)))
 
 
 def sell(order_id: int) -> list[int]:
     """The order's held seats are sold; answer their ids."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE ticketing_seat SET state = 'S' WHERE order_id = %s AND state = 'H' RETURNING id",
-            [order_id],
-        )
-        return sorted(seat_id for (seat_id,) in cursor.fetchall())
+    rows = prepared.rows(
+        "UPDATE ticketing_seat SET state = 'S' WHERE order_id = %s AND state = 'H' RETURNING id", [order_id]
+    )
+    return sorted(seat_id for (seat_id,) in rows)
 
 
 def free(order_ids: list[int]) -> int:

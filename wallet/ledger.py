@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, Sum
 
-from basis import columns
+from basis import columns, prepared
 from wallet.models import (
     BOUNDED_KINDS,
     Account,
@@ -153,7 +153,7 @@ def post_all(entries: Sequence[Entry], *, at: datetime) -> set[str]:
     }
     try:
         # The savepoint keeps the caller's transaction alive, so that it can record the refusal.
-        with transaction.atomic(), connection.cursor() as cursor:
+        with transaction.atomic(), prepared.cursor(wanted=len(entries) == 1) as cursor:
             cursor.execute(POST, values)
             posted = dict(cursor.fetchall())
             for entry in entries:
@@ -256,8 +256,9 @@ SELECT code, balance_minor - held_minor - coalesce(floor_minor, 0) FROM wallet_a
 
 def lock_available(codes: Iterable[str]) -> dict[str, int]:
     """Lock bounded accounts in the order of their ids; what each can spend now, by code."""
-    with connection.cursor() as cursor:
-        cursor.execute(LOCK_AVAILABLE, [columns.texts(codes)])
+    wanted = list(codes)
+    with prepared.cursor(wanted=len(wanted) <= 2) as cursor:  # a buyer's cash and bonus
+        cursor.execute(LOCK_AVAILABLE, [columns.texts(wanted)])
         return dict(cursor.fetchall())
 
 

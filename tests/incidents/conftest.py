@@ -44,15 +44,17 @@ def _without_token(monkeypatch: pytest.MonkeyPatch, _dropped: ExitStack) -> None
     from risk import payment_tokens
 
     monkeypatch.setattr(payment_tokens, "burn", lambda **_: None)
+    monkeypatch.setattr(payment_tokens, "burn_all", lambda *_, **__: {})
     monkeypatch.setattr(payment_tokens, "burned_for", lambda _nonce: "")
     # Looking for a payment in flight before making one saves work; two that look at once both see none.
     monkeypatch.setattr(checkout, "_wanted", lambda _kind, _number: None)
 
 
 def _without_lock(monkeypatch: pytest.MonkeyPatch, _dropped: ExitStack) -> None:
-    from ticketing import orders
+    from ticketing import fulfil_many, orders
     from ticketing.models import Order
 
+    monkeypatch.setattr(fulfil_many, "LOCK", fulfil_many.LOCK.replace("FOR NO KEY UPDATE", ""))
     monkeypatch.setattr(orders, "lock_order", lambda number: Order.objects.get(number=number))
 
 
@@ -61,7 +63,14 @@ def _without_election(monkeypatch: pytest.MonkeyPatch, _dropped: ExitStack) -> N
     from payments import money
     from payments.purchases import Won
     from ticketing.fulfil import OrderHandler
+    from ticketing.fulfil_many import OrderBatchHandler
     from ticketing.models import Order, OrderState
+
+    def settle_all(_self: Any, winners: Any, *, now: Any) -> None:
+        for winner in winners:
+            Order.objects.filter(pk=winner.purchase.pk).update(state=OrderState.PAID, winner=winner.payment)
+
+    monkeypatch.setattr(OrderBatchHandler, "settle_all", settle_all)
 
     def settle(_self: Any, order: Any, *, payment_number: str, now: Any) -> Won:
         Order.objects.filter(pk=order.pk).update(state=OrderState.PAID, winner=payment_number)

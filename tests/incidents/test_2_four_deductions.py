@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 from django.db import transaction
 
-from payments import checkout, money
+from payments import batch, checkout, money
 from payments.models import Payment
 from tests.incidents.conftest import GUARDS
 from tests.races.crowd import at_once
@@ -25,16 +25,26 @@ CASH = 5 * PRICE
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.fixture(params=["plainly", "by steps"], autouse=True)
+def way(request, monkeypatch):
+    """The two ways to pay from the wallet: where nothing stands in the way, and where something might."""
+    if request.param == "by steps":
+        monkeypatch.setattr(batch, "pay_one", lambda *_, **__: None)
+
+
 @pytest.fixture
 def slow_hands(monkeypatch):
     """All presses have read "not paid yet" before the first one writes."""
-    record = checkout._record
+    for step in ((checkout, "_record"), (batch, "_burn")):
+        monkeypatch.setattr(*step, slowly(getattr(*step)))
 
+
+def slowly(step):
     def slow(*args, **kwargs):
         time.sleep(0.3)
-        return record(*args, **kwargs)
+        return step(*args, **kwargs)
 
-    monkeypatch.setattr(checkout, "_record", slow)
+    return slow
 
 
 def four_presses(till, lin):

@@ -57,11 +57,10 @@ def test_without_the_tiers_lock_buyers_are_refused_while_seats_are_free(vip, buy
 
 
 def test_without_lock_and_condition_a_seat_is_sold_twice(vip, buyer, clock, monkeypatch):
-    def take_unasked(seat_ids, tier_id, order_id, state):
-        Seat.objects.filter(pk__in=seat_ids).update(state=state, order_id=order_id)
-
+    unasked = orders.PLACE.replace(" AND seat.state = 'F'", "")
+    assert unasked != orders.PLACE
     monkeypatch.setattr(seats, "lock_tier", lambda _tier: None)
-    monkeypatch.setattr(seats, "_take", take_unasked)
+    monkeypatch.setattr(orders, "PLACE", unasked)
     leave_free(vip, 3)
     outcomes = at_once([ordering(person, vip, clock) for person in crowd(buyer)])
     assert count(outcomes, Order) > 3
@@ -141,13 +140,15 @@ def test_hundreds_of_overlapping_choices_never_deadlock(vip, buyer, clock, nothi
 def test_seats_taken_one_by_one_in_the_buyers_order_do_deadlock(vip, buyer, clock, monkeypatch):
     """Twin: no tier lock, and each seat locked in the order in which it was chosen."""
 
-    def take_in_turn(seat_ids, tier_id, order_id, state):
-        for seat in seat_ids:
-            if Seat.objects.filter(pk=seat, state=SeatState.FREE).update(state=state, order_id=order_id) != 1:
-                raise seats.SeatsTaken(list(seat_ids))
+    write = orders._write
+
+    def write_in_turn(order, chosen, *, reason):
+        for seat in chosen:
+            list(Seat.objects.select_for_update().filter(pk=seat))
+        return write(order, chosen, reason=reason)
 
     monkeypatch.setattr(seats, "lock_tier", lambda _tier: None)
-    monkeypatch.setattr(seats, "_take", take_in_turn)
+    monkeypatch.setattr(orders, "_write", write_in_turn)
     row = list(Seat.objects.filter(tier=vip).order_by("position").values_list("pk", flat=True)[:4])
     chance = random.Random(5)
     seen = []

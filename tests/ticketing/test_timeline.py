@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # What writes a lifecycle's events, or hands a reason on to what does, and the names that carry the reason.
 WRITERS = {
     "move", "move_all", "begin", "close", "end", "ask", "apply_success", "settle_locked", "apply_answer", "finish",
-    "request", "_end", "_note", "note_unknown", "cancel",
+    "request", "_end", "_note", "_write", "note_unknown", "cancel",
 }  # fmt: skip
 CARRIERS = {"reason", "source", "how"}
 # Reasons of top-ups, which have no timeline of this kind, and of what only staff see.
