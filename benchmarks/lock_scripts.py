@@ -16,7 +16,7 @@ PAIR = """
 SELECT a.id AS a, b.id AS b FROM ticketing_seat a
   JOIN ticketing_seat b ON b.show_id = a.show_id AND b.row_id = a.row_id AND b.position = a.position + 1
                        AND b.state = 'F'
- WHERE a.tier_id = :tier AND a.state = 'F' ORDER BY a.row_rank, a.row_id, a.position LIMIT 1"""
+ WHERE a.tier_id = :tier AND a.state = 'F' AND a.order_id IS NULL ORDER BY a.row_rank, a.row_id, a.position LIMIT 1"""
 KNOWN = "SELECT a, b FROM bench_lock_pair WHERE n = (SELECT nextval('bench_lock_next'))"
 CHOOSE = """
 SELECT coalesce(max(a), 0) AS a, coalesce(max(b), 0) AS b, nextval('ticketing_order_id_seq') AS o

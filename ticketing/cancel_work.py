@@ -76,7 +76,7 @@ def keep_seats(cancelled: ShowCancellation) -> None:
 def _keep_some(tier_id: int) -> int:
     with transaction.atomic():
         seats.lock_tier(tier_id)
-        free = Seat.objects.filter(tier=tier_id, state=SeatState.FREE).order_by("pk")
+        free = Seat.objects.filter(tier=tier_id, order=None, state=SeatState.FREE).order_by("pk")
         keys = list(free.values_list("pk", flat=True)[:SEATS_A_STEP])
         return Seat.objects.filter(pk__in=keys, state=SeatState.FREE).update(state=SeatState.BLOCKED)
 

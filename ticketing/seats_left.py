@@ -119,11 +119,11 @@ SELECT tier.id, tier.code, tier.name_zh, tier.name_en, tier.price_minor, tier.cu
   FROM ticketing_show show
   JOIN ticketing_event event ON event.id = show.event_id AND event.published
   LEFT JOIN ticketing_pricetier tier ON tier.show_id = show.id
-  LEFT JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE seat.state <> 'B') AS total, count(*) FILTER (WHERE seat.state = 'F') AS free
-      FROM ticketing_seat seat WHERE seat.tier_id = tier.id
-  ) seats ON true
- WHERE show.code = %s ORDER BY tier.rank
+  LEFT JOIN (
+    SELECT tier_id, count(*) FILTER (WHERE state <> 'B') AS total, count(*) FILTER (WHERE state = 'F') AS free
+      FROM ticketing_seat WHERE show_id = (SELECT id FROM ticketing_show WHERE code = %(show)s) GROUP BY tier_id
+  ) seats ON seats.tier_id = tier.id
+ WHERE show.code = %(show)s ORDER BY tier.rank
 """
 
 
@@ -135,7 +135,7 @@ def count(code: str, *, now: datetime) -> Availability:
     :raises NoSuchShow: see there
     """
     with replica.connection().cursor() as cursor:
-        cursor.execute(COUNT, [code])
+        cursor.execute(COUNT, {"show": code})
         rows = cursor.fetchall()
     if not rows:
         raise NoSuchShow(code)

@@ -37,7 +37,7 @@ CIRCUITS = {breaker.CLOSED: 0.0, breaker.HALF_OPEN: 0.5, breaker.OPEN: 1.0}
 
 SEATS = """
 SELECT show.code, tier.code, seat.state, count(*) FROM ticketing_show show
-  JOIN ticketing_pricetier tier ON tier.show_id = show.id JOIN ticketing_seat seat ON seat.tier_id = tier.id
+  JOIN ticketing_seat seat ON seat.show_id = show.id JOIN ticketing_pricetier tier ON tier.id = seat.tier_id
  WHERE show.starts_at > %(since)s GROUP BY 1, 2, 3
 """
 

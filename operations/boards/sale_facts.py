@@ -22,7 +22,7 @@ TIERS = """
 SELECT tier.id, tier.code, tier.name_zh, tier.name_en, tier.price_minor, tier.currency,
        count(*) FILTER (WHERE seat.state = 'S'), count(*) FILTER (WHERE seat.state = 'H'),
        count(*) FILTER (WHERE seat.state = 'F'), count(*) FILTER (WHERE seat.state = 'B')
-  FROM ticketing_pricetier tier LEFT JOIN ticketing_seat seat ON seat.tier_id = tier.id
+  FROM ticketing_pricetier tier LEFT JOIN ticketing_seat seat ON seat.show_id = %(show)s AND seat.tier_id = tier.id
  WHERE tier.show_id = %(show)s GROUP BY tier.id ORDER BY tier.rank
 """
 
