@@ -73,8 +73,9 @@ class Till:
     def deliver(self, channel: str, number: str, variant: str, **more: Any) -> Any:
         headers, body = self.house.message(channel, number, variant, **more)
         # Signatures are checked against the real time, which the test's clock must not lag behind.
-        self.clock.now = max(self.clock.now, datetime.now(UTC))
-        return notify.receive(channel=channel, headers=headers, body=body, now=datetime.now(UTC))
+        now = datetime.now(UTC)
+        self.clock.now = max(self.clock.now, now)
+        return notify.receive(channel=channel, headers=headers, body=body, now=now)
 
 
 @pytest.fixture
