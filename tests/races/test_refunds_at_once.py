@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from datetime import timedelta
 
@@ -83,9 +85,12 @@ def test_without_the_locks_more_goes_back_than_was_paid(paid, clock, monkeypatch
 
     real = refunds.left_minor
 
+    together = threading.Barrier(3)
+
     def slow(payment):
         left = real(payment)
-        time.sleep(0.2)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(timeout=3)  # three have read the same before one of them goes on
         return left
 
     monkeypatch.setattr(refunding.orders, "lock_order", lambda number: Order.objects.get(number=number))
