@@ -135,7 +135,6 @@ SELECT d.nonce, d.subject, d.buyer_id, d.burned_for, %s
  ORDER BY d.nonce
 ON CONFLICT (nonce) DO NOTHING RETURNING nonce
 """
-BURNED_FOR = "SELECT nonce, burned_for FROM risk_burnedtoken WHERE nonce = ANY(%s::text[])"
 
 
 def burn_all(burns: Sequence[Burn], *, now: datetime) -> dict[str, str]:

@@ -113,14 +113,7 @@ def taken(phase_id: int, buyer_id: int) -> int:
 
 
 # Locked by phase and buyer, as a batch of the rush takes them, so that the two never wait for each other in a circle.
-GIVE_BACK = """
-WITH gone AS (
-  SELECT phase_id, buyer_id, sum(quantity - (
-           SELECT count(*) FROM ticketing_refundrequest request
-             JOIN ticketing_refundedseat seat ON seat.request_id = request.id WHERE request.order_id = o.id
-         )) AS quantity
-    FROM ticketing_order o WHERE id = ANY(%s) GROUP BY phase_id, buyer_id
-), mine AS (
+LESS = """, mine AS (
   SELECT allowance.id, gone.quantity
     FROM ticketing_allowance allowance
     JOIN gone ON gone.phase_id = allowance.phase_id AND gone.buyer_id = allowance.buyer_id
@@ -130,11 +123,20 @@ UPDATE ticketing_allowance allowance SET taken = allowance.taken - mine.quantity
   FROM mine WHERE allowance.id = mine.id
 """
 
+GIVE_BACK = """
+WITH gone AS (
+  SELECT phase_id, buyer_id, sum(quantity - (
+           SELECT count(*) FROM ticketing_refundrequest request
+             JOIN ticketing_refundedseat seat ON seat.request_id = request.id WHERE request.order_id = o.id
+         )) AS quantity
+    FROM ticketing_order o WHERE id = ANY(%s) GROUP BY phase_id, buyer_id
+)"""
+
 
 def give_back_allowance(order_ids: list[int]) -> None:
     """The orders' seats no longer count against their buyers' limits; those given back before do not already."""
     with connection.cursor() as cursor:
-        cursor.execute(GIVE_BACK, [order_ids])
+        cursor.execute(GIVE_BACK + LESS, [order_ids])
 
 
 def give_back_some(phase_id: int, buyer_id: int, quantity: int) -> None:
@@ -146,21 +148,12 @@ def give_back_some(phase_id: int, buyer_id: int, quantity: int) -> None:
         )
 
 
-# In the same order of locks as above.
 GIVE_BACK_MANY = """
 WITH gone AS (
   SELECT phase_id, buyer_id, sum(quantity) AS quantity
     FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS given(phase_id, buyer_id, quantity)
    GROUP BY phase_id, buyer_id
-), mine AS (
-  SELECT allowance.id, gone.quantity
-    FROM ticketing_allowance allowance
-    JOIN gone ON gone.phase_id = allowance.phase_id AND gone.buyer_id = allowance.buyer_id
-   ORDER BY allowance.phase_id, allowance.buyer_id FOR NO KEY UPDATE OF allowance
-)
-UPDATE ticketing_allowance allowance SET taken = allowance.taken - mine.quantity
-  FROM mine WHERE allowance.id = mine.id
-"""
+)"""
 
 
 def give_back_many(given: Iterable[tuple[int, int, int]]) -> None:
@@ -168,4 +161,6 @@ def give_back_many(given: Iterable[tuple[int, int, int]]) -> None:
     rows = list(given)
     if rows:
         with connection.cursor() as cursor:
-            cursor.execute(GIVE_BACK_MANY, [columns.wholes(column) for column in zip(*rows, strict=True)])
+            cursor.execute(
+                GIVE_BACK_MANY + LESS, [columns.wholes(column) for column in zip(*rows, strict=True)]
+            )
