@@ -5,13 +5,15 @@ that passes. Between any two steps nothing is broken; at the end everything come
 
 from __future__ import annotations
 
+import os
+import random
 import time
 from collections import Counter
 from datetime import timedelta
 
 import pytest
 from django.db import transaction
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -300,6 +302,32 @@ class Histories(RuleBasedStateMachine):
         return found[which % len(found)] if found else None
 
 
+# What has to have happened: histories in which nothing happens would prove nothing.
+WANTED = (
+    "order paid",
+    "order expired",
+    "order cancelled",
+    "payment won",
+    "payment surplus",
+    "payment closed",
+    "refund by_rule",
+)
+
+
+def histories(chance: int) -> None:
+    """One round of EXAMPLES histories; the same number gives the same ones."""
+    run_state_machine_as_test(
+        seed(chance)(Histories),
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=30,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
 def test_random_histories_never_break_and_always_come_to_rest(show, buyer, monkeypatch):
     for handle in ("lin", "mei", "bo"):
         User.objects.create_user(handle)
@@ -309,28 +337,13 @@ def test_random_histories_never_break_and_always_come_to_rest(show, buyer, monke
     Histories.people = [buyer("lin", cash=400_000), buyer("mei", cash=200_000, bonus=150_000), buyer("bo")]
     # Each history undoes `_channels` by setting it again; the patch here puts the product's own back at the end.
     monkeypatch.setattr(registry, "_channels", registry._channels)
-    begun = time.monotonic()
-    run_state_machine_as_test(
-        Histories,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=30,
-            deadline=None,
-            database=None,
-            derandomize=False,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    print(f"{EXAMPLES} histories in {time.monotonic() - begun:.1f} s: {dict(sorted(Histories.seen.items()))}")
-    # Histories in which nothing happens would prove nothing.
-    for wanted in (
-        "order paid",
-        "order expired",
-        "order cancelled",
-        "payment won",
-        "payment surplus",
-        "payment closed",
-        "refund by_rule",
-    ):
-        assert Histories.seen[wanted] > 0, wanted
+    # As everywhere with hypothesis: CI repeats the same histories, everybody else looks at new ones.
+    begun, first = time.monotonic(), 1 if os.environ.get("CI") else random.randrange(1_000_000)
+    # What is rare does not come in every round: one without it tells nothing, eight of them would.
+    for chance in range(first, first + 8):
+        histories(chance)
+        print(f"round {chance}: {time.monotonic() - begun:.1f} s: {dict(sorted(Histories.seen.items()))}")
+        if all(Histories.seen[wanted] for wanted in WANTED):
+            break
+    assert [wanted for wanted in WANTED if not Histories.seen[wanted]] == []
     assert TopUp.objects.count() == 0  # every history was rolled back
