@@ -57,6 +57,8 @@ class Store(redis.Redis):
 
 
 CLUSTER = "redis+cluster://"
+# Bytes that are no UTF-8 were not written by us: read as such, they stop one message and not whoever reads the rest.
+SPOILT = "replace"
 
 
 @lru_cache(maxsize=1)
@@ -72,12 +74,14 @@ def store() -> redis.Redis:
             socket_timeout=settings.REDIS_TIMEOUT_S,
             socket_connect_timeout=settings.REDIS_TIMEOUT_S,
             decode_responses=True,
+            encoding_errors=SPOILT,
         )
     return Store.from_url(
         settings.REDIS_URL,
         socket_timeout=settings.REDIS_TIMEOUT_S,
         socket_connect_timeout=settings.REDIS_TIMEOUT_S,
         decode_responses=True,
+        encoding_errors=SPOILT,
         # One try: the client's own retries would hold a buyer for seconds while nobody listens.
         retry=Retry(NoBackoff(), 0),
     )

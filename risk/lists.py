@@ -66,6 +66,11 @@ class Lists:
                     return Listed(kind, subject, found.reason)
         return None
 
+    def denies_buyer(self, buyer_id: int, *, now: datetime) -> bool:
+        """Whether this buyer is denied, whatever else is known of a request: nothing outranks that."""
+        held = self.held.get((ListKind.DENY, Subject.BUYER), {}).get(buyer_id)
+        return held is not None and held.holds(now)
+
     def _held(self, kind: str, subject: str, features: Features) -> _Held | None:
         held = self.held.get((kind, subject))
         if not held:

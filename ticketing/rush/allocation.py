@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
 from basis import columns
-from risk import switches
+from risk import policy, switches
 from ticketing import seats
 from ticketing.models import Invitation, PriceTier, SalePhase
 from ticketing.rush import allowances, hall, known_orders, lanes
@@ -137,7 +137,7 @@ class _Batch:
         return list(first.values()), twins
 
     def _not_known(self, fresh: Sequence[Submission]) -> list[Submission]:
-        """Leave out what has its order already, and buyers whom Postgres does not know."""
+        """Leave out what has its order already, and buyers whom Postgres does not know or lets in no more."""
         found = known_orders.find(fresh, tier_id=self.lane.tier_id)
         for one in fresh:
             if one.number in found:
@@ -152,12 +152,15 @@ class _Batch:
     def _on_sale(self, fresh: Sequence[Submission]) -> list[tuple[Submission, SalePhase]]:
         """The phase in which each was accepted, if its buyer may buy in it."""
         found = []
-        if switches.stopped(switches.SALE, self.lane.tier.show.code):
+        show, denied = self.lane.tier.show, policy.current().lists
+        if show.cancelled_at or switches.stopped(switches.SALE, show.code):
             self.answers |= dict.fromkeys((one.number for one in fresh), NotHeld("sale_stopped"))
             return []
         for one in fresh:
-            phase = self._phase_at(one.at_ms)
-            if phase is None:
+            phase = self._phase_at(one.at_ms) if show.event.published else None
+            if denied.denies_buyer(one.buyer_id, now=self.now):
+                self.answers[one.number] = NotHeld("not_eligible")
+            elif phase is None:
                 self.answers[one.number] = NotHeld("not_on_sale")
             elif not 1 <= one.quantity <= settings.ORDER_QUANTITY_MAX:
                 self.answers[one.number] = NotHeld("bad_quantity")
@@ -230,7 +233,8 @@ class _Batch:
         }
 
 
-# The rows of place_order: order, seats, seats of the order, event. Ids grow in the order of acceptance.
+# The rows of place_order: order, seats, seats of the order, event. Ids grow in the order of acceptance. A buyer whose
+# account was shut meanwhile makes the counts differ, and the careful try leaves him out.
 PLACE = """
 WITH placed AS (
   INSERT INTO ticketing_order (number, buyer_id, client_key, show_id, phase_id, tier_id, quantity, amount_minor,
@@ -240,6 +244,7 @@ WITH placed AS (
     FROM unnest(%(numbers)s::text[], %(buyers)s::bigint[], %(keys)s::text[], %(phases)s::bigint[],
                 %(quantities)s::int[], %(equal)s::bool[])
          WITH ORDINALITY AS d(number, buyer_id, client_key, phase_id, quantity, equal, nth)
+    JOIN accounts_user buyer ON buyer.id = d.buyer_id AND buyer.is_active
    ORDER BY d.nth
   ON CONFLICT DO NOTHING
   RETURNING id, number, quantity

@@ -34,13 +34,13 @@ from risk import payment_tokens, refusals
 from ticketing import orders
 from ticketing.rush import allocation, keys, lanes, limits, messages, passes, paying, rebuild, results
 from ticketing.rush.allocation import Answer, Held, Lane
-from ticketing.rush.messages import PressMessage, Submission
+from ticketing.rush.messages import PressMessage, Submission, Unreadable
 from ticketing.rush.results import Published
 
 log = logging.getLogger(__name__)
 
 # What a message can be at fault for; everything else is the machine's, and the batch waits until that is well again.
-AT_FAULT = (DataError, IntegrityError, StaleState, allocation.Surprise)
+AT_FAULT = (DataError, IntegrityError, StaleState, allocation.Surprise, ValueError, ArithmeticError)
 AWAY = (OperationalError, InterfaceError, ProgrammingError)
 
 BATCH = 500
@@ -118,9 +118,12 @@ class Drainer:
     def _beat(self) -> None:
         now = self.clock()
         due = rebuild.due_tiers(show_codes=self.show_codes, now=now)
-        for tier_id in self.lanes.keys() - set(due):
+        behind = rebuild.left_behind(due, show_codes=self.show_codes, now=now)
+        for tier_id in self.lanes.keys() - {*due, *behind}:
             lanes.leave(tier_id, fence=self.lanes.pop(tier_id).fence, now=now)
-        for tier_id in due:
+        for tier_id in self.lanes.keys() & set(behind):
+            self.lanes[tier_id].looked_at = float("-inf")  # something has changed about the show
+        for tier_id in [*due, *behind]:
             if tier_id not in self.lanes:
                 fence = lanes.take(tier_id, worker=self.worker, now=now)
                 if fence is not None:
@@ -159,11 +162,13 @@ class Drainer:
             return 0
         if _dirty(lane):
             lane.hall = None
-        batch = _readable(found, messages.submission)
-        self._decide(lane, batch, found)
+        batch, spoilt = _readable(found, messages.submission)
+        self._decide(lane, batch, spoilt, found)
         return len(found)
 
-    def _decide(self, lane: Lane, batch: Sequence[Submission], found: Found) -> None:
+    def _decide(
+        self, lane: Lane, batch: Sequence[Submission], spoilt: Sequence[Unreadable], found: Found
+    ) -> None:
         now = self.clock()
         try:
             answers = allocation.allocate(lane, batch, now=now) if batch else {}
@@ -176,7 +181,8 @@ class Drainer:
         published = Published(
             results={
                 keys.result(lane.tier_id, one.number): _told(one, answers[one.number], now) for one in batch
-            },
+            }
+            | results.given_up([keys.result(lane.tier_id, one.number) for one in spoilt if one.number]),
             last_id=found[-1][0],
             seats=_queued(found),
             waited_ms=_waited(found, self.clock()),
@@ -185,8 +191,9 @@ class Drainer:
             passes=list(burned.values()),
         )
         results.publish(lane.tier_id, keys.orders(lane.tier_id), published, fence=lane.fence)
-        if refused:
-            refusals.count(lane.tier.show.code, _reasons(answers), tier=lane.tier.code, now=now)
+        if refused or spoilt:
+            told = _reasons(answers) + Counter({"failed": len(spoilt)})
+            refusals.count(lane.tier.show.code, told, tier=lane.tier.code, now=now)
             passes.let_go(lane.tier.show.code, refused, answers, burned, now=now)
         self.tally.submissions += len(batch)
         self.tally.held += len(held)
@@ -209,10 +216,11 @@ class Drainer:
         found = results.read_stream(stream, BATCH)
         if not found:
             return 0
-        batch = _readable(found, messages.press)
+        batch, spoilt = _readable(found, messages.press)
         answers = self._pay(lane, batch)
         published = Published(
-            results={keys.payment(lane.tier_id, one.order): _paid(one, answer) for one, answer in answers},
+            results=results.given_up([keys.payment(lane.tier_id, one.number) for one in spoilt if one.number])
+            | {keys.payment(lane.tier_id, one.order): _paid(one, answer) for one, answer in answers},
             last_id=found[-1][0],
             waited_ms=_waited(found, self.clock()),
         )
@@ -244,19 +252,20 @@ def _dirty(lane: Lane) -> bool:
     return bool(fast.store().hdel(keys.sale(lane.tier_id), "dirty"))
 
 
-def _readable(found: Found, read: Callable[[str, Any], Any]) -> list[Any]:
-    batch = []
+def _readable(found: Found, read: Callable[[str, Any], Any]) -> tuple[list[Any], list[Unreadable]]:
+    batch, spoilt = [], []
     for stream_id, fields in found:
         try:
             batch.append(read(stream_id, fields))
-        except messages.Unreadable:
-            log.error("rush.unreadable", extra={"stream_id": stream_id})
-    return batch
+        except Unreadable as error:
+            log.error("rush.unreadable", extra={"stream_id": stream_id, "number": error.number})
+            spoilt.append(error)
+    return batch, spoilt
 
 
 def _queued(found: Found) -> int:
     """What submit.lua added to `queued` for these messages."""
-    return sum(int(fields.get("q", 0)) for _, fields in found)
+    return sum(messages.queued(fields) for _, fields in found)
 
 
 def _waited(found: Found, now: datetime) -> int:

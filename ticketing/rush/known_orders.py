@@ -68,5 +68,6 @@ def find(batch: Sequence[Submission], *, tier_id: int) -> dict[str, dict[str, An
 
 
 def buyers(batch: Sequence[Submission]) -> set[int]:
-    """Those of the batch's buyers who exist."""
-    return set(User.objects.filter(pk__in={one.buyer_id for one in batch}).values_list("pk", flat=True))
+    """Those of the batch's buyers whose accounts exist and are open."""
+    wanted = {one.buyer_id for one in batch}
+    return set(User.objects.filter(pk__in=wanted, is_active=True).values_list("pk", flat=True))

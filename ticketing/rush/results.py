@@ -79,6 +79,22 @@ def publish(tier_id: int, stream: str, batch: Published, *, fence: int) -> None:
         raise Stale(tier_id)
 
 
+def given_up(wanted: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """
+    What is told under these keys of results whose messages nobody can read: that it failed, to the buyer whom the door
+    noted there. What the door did not write has nobody to be told to.
+
+    :raises basis.fast.FastStoreAway: see there
+    """
+    told = fast.store().mget(wanted) if wanted else []
+    waiting = ((key, json.loads(text)) for key, text in zip(wanted, told, strict=True) if text)
+    return {
+        key: {"state": "refused", "buyer": result["buyer"], "reason": "failed"}
+        for key, result in waiting
+        if result["state"] == "queued"
+    }
+
+
 def after(stream_id: str) -> str:
     """The smallest id after `stream_id`."""
     time, _, serial = stream_id.partition("-")
