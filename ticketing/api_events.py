@@ -39,7 +39,11 @@ class ShowSummarySerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
     starts_at = UtcField()
     doors_at = UtcField(allow_null=True)
+    cancelled = serializers.SerializerMethodField(help_text="It does not take place.")
     venue = VenueSerializer()
+
+    def get_cancelled(self, show: Show) -> bool:
+        return show.cancelled_at is not None
 
 
 class EventSerializer(serializers.Serializer[Any]):

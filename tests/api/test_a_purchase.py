@@ -4,14 +4,14 @@ from datetime import datetime
 
 import pytest
 
-from ticketing import tickets
+from ticketing import cancelling, tickets
 
 
 def test_look_hold_pay_ticket(show, lin, stranger):
     events = stranger.get("/events").json()
     assert [event["slug"] for event in events["items"]] == ["river-of-stars"]
     event = stranger.get("/events/river-of-stars").json()
-    assert event["shows"][0]["code"] == show.code
+    assert (event["shows"][0]["code"], event["shows"][0]["cancelled"]) == (show.code, False)
     shown = stranger.get(f"/shows/{show.code}").json()
     assert [tier["code"] for tier in shown["tiers"]] == ["VIP", "FIELD", "GOLD", "SILVER", "BRONZE", "UPPER"]
     assert len(shown["sections"]) == 49
@@ -131,3 +131,10 @@ def test_names_in_the_readers_language_also_from_the_cache(show, stranger, langu
     left = stranger.get(f"/shows/{show.code}/availability", **{"Accept-Language": language})
     assert left.json()["tiers"][-1]["name"] == name
     assert "Accept-Language" in left["Vary"]
+
+
+def test_a_cancelled_show_says_so_wherever_it_is_listed(show, stranger, clock):
+    cancelling.cancel(code=show.code, reason="typhoon", actor="mei", approved_by="bo", now=clock())
+    assert stranger.get(f"/shows/{show.code}").json()["cancelled"] is True
+    for event in (stranger.get("/events").json()["items"][0], stranger.get("/events/river-of-stars").json()):
+        assert [one["cancelled"] for one in event["shows"]] == [True]

@@ -21,6 +21,7 @@ from payments.channels import registry
 from payments.models import Discrepancy, OutboxMessage, Payment, Refund, Statement
 from risk.trading import marking
 from tests.conftest import Clock
+from tests.desk import wanting
 from tests.desk.conftest import Desk
 from tests.payments.conftest import Till
 from tests.reconcile.night import Night
@@ -45,6 +46,11 @@ class World:
     url: str
     settings: Any
 
+    def work_off(self) -> None:
+        """The workers give everything of a cancelled show back."""
+        for _ in range(12):
+            self.pass_time(seconds=20)
+
     def fine_weather(self) -> None:
         self.till.house.control("DELETE", "faults")
 
@@ -54,8 +60,12 @@ class World:
         asked = {"channel": channel, "number": number, "variant": variant, "url": where}
         answer = self.till.house.control("POST", "notify", asked)
         assert answer["status"] in (200, 204), answer
-        self.desk.clock.now = max(self.desk.clock.now, datetime.now(UTC))
+        self.catch_up()
         self.desk.work()
+
+    def catch_up(self) -> None:
+        """Pages go by the machine's clock: what they asked for is due by it."""
+        self.desk.clock.now = max(self.desk.clock.now, datetime.now(UTC))
 
 
 @dataclass
@@ -224,16 +234,17 @@ def merchant_suspect(world: World) -> Scene:
     return Scene(case, "hold_settlement", truth=lambda: marking.is_held(organiser))
 
 
+def takes_two(world: World, right: str) -> tuple[Order, Payment]:
+    """An order that is paid, and costs more than one person may refund."""
+    wanting.takes_two(world.settings, world.desk, right, people=("bo",))
+    return world.paid()
+
+
 def refund_wanted(world: World) -> Scene:
-    """A refund above what one person may give; asked for by root, on its own page."""
-    world.settings.REFUND_ALONE_MAX_MINOR = 10_000
-    order, _payment = world.paid()
-    tickets = list(Ticket.objects.filter(order=order).order_by("pk").values_list("number", flat=True))
-    now = world.desk.clock()
-    wish = wishes.refund_of(
-        order=order, tickets=tickets, amount_minor=order.amount_minor, seats_after="free", now=now
-    )
-    asked = wishes.ask(wish, reason=WHY, by=world.desk.person("root"), key="wish", now=now)
+    """A refund above what one person may give; asked for by root."""
+    order, _payment = takes_two(world, "refund_order")
+    wish = wanting.whole_refund(order, now=world.desk.clock())
+    asked = wanting.ask(world.desk, wish, by="root", reason=WHY)
     return Scene(
         asked.case,
         "",
@@ -244,20 +255,13 @@ def refund_wanted(world: World) -> Scene:
 
 def show_to_cancel(world: World) -> Scene:
     """A show that does not take place; asked for by root."""
-    world.settings.REFUND_ALONE_MAX_MINOR = 10_000
-    _order, payment = world.paid()
-    now = world.desk.clock()
+    _order, payment = takes_two(world, "cancel_show")
     wish = wishes.cancellation_of(code=world.till.show.code, said_zh="台风", said_en="A typhoon")
-    asked = wishes.ask(wish, reason=WHY, by=world.desk.person("root"), key="wish", now=now)
-
-    def then() -> None:
-        for _ in range(12):
-            world.pass_time(seconds=20)
-
+    asked = wanting.ask(world.desk, wish, by="root", reason=WHY)
     return Scene(
         asked.case,
         "",
-        then=then,
+        then=world.work_off,
         truth=lambda: Refund.objects.get(payment=payment).state == "succeeded",
     )
 

@@ -19,6 +19,7 @@ from payments import redirect
 from payments.models import OutboxMessage, Payment, Refund
 from risk import switches
 from risk.room_models import Room, RoomState
+from tests.desk import wanting
 from ticketing import cancel_work, cancelling, expiry, orders, phases, refunding, seats
 from ticketing.cancel_models import CancellationEvent, CancellationState, ShowCancellation
 from ticketing.models import Order, OrderState, PriceTier, RefundRequest, Seat, SeatState, Ticket
@@ -195,17 +196,14 @@ class TestShowToCancel:
 
     @pytest.fixture
     def order(self, paid, settings, desk):
-        settings.REFUND_ALONE_MAX_MINOR = 10_000
-        right = Permission.objects.get(codename="cancel_show")
-        for name in ("mei", "bo"):
-            desk.people[name].user_permissions.add(right)
+        wanting.takes_two(settings, desk, "cancel_show")
         return paid("wang")[0]
 
     @pytest.fixture
     def ask(self, desk, show):
         def make(who: str = "mei", key: str = "k", **said):
             wish = wishes.cancellation_of(code=show.code, **said)
-            return wishes.ask(wish, reason="typhoon", by=desk.person(who), key=key, now=desk.clock())
+            return wanting.ask(desk, wish, by=who, key=key, reason="typhoon")
 
         return make
 

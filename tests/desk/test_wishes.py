@@ -12,6 +12,8 @@ from django.test import Client
 
 from desk import approve, detect, resolve, trail, wishes
 from desk.models import Case, CaseState, RequestState, ResolutionRequest
+from tests.desk import wanting
+from tests.desk.wanting import tickets_of
 from ticketing import refund_preview, refunding
 from ticketing.models import RefundRequest, Ticket
 
@@ -21,24 +23,15 @@ KEYS = itertools.count()
 @pytest.fixture
 def order(paid, settings, desk):
     """An order whose refund takes two people."""
-    settings.REFUND_ALONE_MAX_MINOR = 10_000
-    right = Permission.objects.get(codename="refund_order")
-    for name in ("mei", "bo"):
-        desk.people[name].user_permissions.add(right)
+    wanting.takes_two(settings, desk, "refund_order")
     return paid("lin")[0]
-
-
-def tickets_of(order) -> list[str]:
-    return list(Ticket.objects.filter(order=order).order_by("pk").values_list("number", flat=True))
 
 
 @pytest.fixture
 def ask(order, desk):
     def make(who: str = "mei", key: str = "k", **changes) -> ResolutionRequest:
-        wanted = {"tickets": tickets_of(order), "amount_minor": order.amount_minor, "seats_after": "free"}
-        order.refresh_from_db()
-        wish = wishes.refund_of(order=order, now=desk.clock(), **(wanted | changes))
-        return wishes.ask(wish, reason="the buyer is ill", by=desk.person(who), key=key, now=desk.clock())
+        wish = wanting.whole_refund(order, now=desk.clock(), **changes)
+        return wanting.ask(desk, wish, by=who, key=key)
 
     return make
 
