@@ -18,7 +18,8 @@ from pathlib import Path
 
 from basis import fast
 from basis.scripts import Script
-from risk import steering, waiting_room
+from risk import leaving, steering, waiting_room
+from risk.leaving import Vacated
 from risk.room_models import Room, RoomState
 
 PACE = Script(Path(__file__).parent / "lua" / "pace.lua")
@@ -36,6 +37,7 @@ HEADROOM = (
 RATE_WINDOW_S = 10
 SLEPT_MS_MAX = 2000  # a pacer that was away does not let the crowd of its absence in at once
 ISSUED_MARGIN = 1000
+NOBODY_LEFT = Vacated()
 GOING = (RoomState.OPEN, RoomState.DRAINING)
 
 
@@ -79,6 +81,7 @@ class Situation:
     advanced_ms: int
     waves: tuple[Wave, ...]
     left: int = 0  # turns that ended before their time, ever
+    vacated: Vacated = NOBODY_LEFT
 
     @property
     def is_going(self) -> bool:
@@ -96,12 +99,13 @@ class Situation:
 
     @property
     def waiting(self) -> int:
-        return max(0, self.issued - self.serving)
+        return max(0, self.issued - self.serving - self.vacated.ahead)
 
     @property
     def expected(self) -> int:
         """Let in, did not come yet, still may."""
-        return max(0, self.serving - self.floor - (self.claims - self.came))
+        gone = self.vacated.passed - self.vacated.skipped
+        return max(0, self.serving - self.floor - (self.claims - self.came) - gone)
 
     @property
     def active(self) -> int:
@@ -112,7 +116,7 @@ class Situation:
 
     @property
     def show_up(self) -> float:
-        return _share(self.came, self.floor, SHOW_UP_PRIOR)
+        return _share(self.came, self.floor - self.vacated.skipped, SHOW_UP_PRIOR)
 
     @property
     def conversion(self) -> float:
@@ -189,10 +193,11 @@ def step(*, show: str, stock: Stock, now: datetime) -> Step | None:
     room = _sold_out_or_not(room, stock, now)
     seen = look(room=room, stock=stock, now=now)
     admitted = seen.advance
-    if not _take(seen, admitted):
+    serving = seen.serving + _places_for(seen, admitted)
+    if not _take(seen, admitted, serving):
         return None
-    _checkpoint(seen, admitted, now)
-    return _told(seen, admitted)
+    _checkpoint(seen, serving, now)
+    return _told(seen, admitted, serving)
 
 
 def look(*, room: Room, stock: Stock, now: datetime) -> Situation:
@@ -213,7 +218,8 @@ def look(*, room: Room, stock: Stock, now: datetime) -> Situation:
     ]
     floor = max([floor, *had_window])
     came = _came(claims_key, floor)
-    return Situation(room, stock, now_ms, issued, serving, floor, claims, came, advanced_ms, seen, left)
+    gone = leaving.vacated(room, serving=serving, floor=floor)
+    return Situation(room, stock, now_ms, issued, serving, floor, claims, came, advanced_ms, seen, left, gone)
 
 
 def counters(room: Room) -> dict[str, int]:
@@ -225,14 +231,16 @@ def counters(room: Room) -> dict[str, int]:
             return {}
         issued, serving, floor, pace = (int(value or 0) for value in seen[:4])
         claims, came = int(fast.store().bitcount(claims_key)), _came(claims_key, floor)
+        gone = leaving.vacated(room, serving=serving, floor=floor)
     except fast.FastStoreAway:
         return {}
     return {
         "issued": issued,
         "serving": serving,
-        "waiting": max(0, issued - serving),
+        "waiting": max(0, issued - serving - gone.ahead),
         "claims": claims,
-        "skipped": max(0, floor - came),
+        "skipped": max(0, floor - gone.skipped - came),
+        "left": gone.ahead + gone.passed,
         "pace_per_minute": pace * 60 // 1000,
     }
 
@@ -251,14 +259,22 @@ def _came(claims_key: str, floor: int) -> int:
     return int(fast.store().execute_command("BITCOUNT", claims_key, 0, floor, "BIT"))
 
 
-def _take(seen: Situation, admitted: int) -> bool:
-    serving = seen.serving + admitted
+def _places_for(seen: Situation, admitted: int) -> int:
+    """How far the line moves to let in so many."""
+    if not admitted or not seen.vacated.ahead:
+        return admitted
+    places = leaving.places_for(seen.room, buyers=admitted, serving=seen.serving)
+    return min(places, seen.issued - seen.serving)
+
+
+def _take(seen: Situation, admitted: int, serving: int) -> bool:
     second = seen.now_ms // 1000
     hopeless = serving + math.ceil((seen.worth_admitting - admitted) * OVERBOOKING)
     values = {
         "floor": seen.floor,
         "pace": seen.rate_per_1000s,
         "hopeless": hopeless if seen.room.drawn is not None else 0,
+        "vacant": max(0, seen.vacated.ahead - (serving - seen.serving - admitted)),
     }
     # A slow pace needs several steps for one buyer: the time runs on until somebody was let in, or nobody could be.
     idle = min(seen.waiting, seen.worth_admitting) == 0 or not seen.is_going
@@ -279,25 +295,25 @@ def _sold_out_or_not(room: Room, stock: Stock, now: datetime) -> Room:
     return steering.set_sold_out(show=room.show, sold_out=gone, actor=PACER, now=now)
 
 
-def _checkpoint(seen: Situation, admitted: int, now: datetime) -> None:
+def _checkpoint(seen: Situation, serving: int, now: datetime) -> None:
     """
     What a wiped store would be rebuilt from. The margin covers the numbers that are given out until the next steps.
     """
     joined = seen.issued - seen.before(RATE_WINDOW_S).issued
     Room.objects.filter(pk=seen.room.pk, epoch=seen.room.epoch).update(
         issued_safe=seen.issued + ISSUED_MARGIN + joined if seen.issued else 0,
-        serving_seen=seen.serving + admitted,
+        serving_seen=serving,
         floor_seen=seen.floor,
         seen_at=now,
     )
 
 
-def _told(seen: Situation, admitted: int) -> Step:
+def _told(seen: Situation, admitted: int, serving: int) -> Step:
     return Step(
         show=seen.room.show,
         state=seen.room.state,
         issued=seen.issued,
-        serving=seen.serving + admitted,
+        serving=serving,
         waiting=seen.waiting - admitted,
         admitted=admitted,
         expected=seen.expected + admitted,

@@ -46,6 +46,7 @@ class RoomAdmin(ModelAdmin):
         "waiting",
         "came",
         "skipped",
+        "left",
         "pace",
         "sold_out",
     )
@@ -54,12 +55,19 @@ class RoomAdmin(ModelAdmin):
     actions = ("collect", "open_now", "pause", "drain", "close", "start_over")
     inlines = (RoomEventInline,)
     readonly_fields = (
-        "state", "epoch", "seed_hash", "revealed", "drawn", "issued", "serving", "waiting", "came", "skipped", "pace",
-        "sold_out", "seen_at",
+        "state", "epoch", "seed_hash", "revealed", "drawn", "issued", "serving", "waiting", "came", "skipped", "left",
+        "pace", "sold_out", "seen_at",
     )  # fmt: skip
     fieldsets = (
         (None, {"fields": ("show", "opens_at", "state", "epoch")}),
-        (_("Now"), {"fields": ("issued", "serving", "waiting", "came", "skipped", "pace", "sold_out", "seen_at")}),
+        (
+            _("Now"),
+            {
+                "fields": (
+                    "issued", "serving", "waiting", "came", "skipped", "left", "pace", "sold_out", "seen_at",
+                )
+            },
+        ),
         (
             _("Bounds"),
             {
@@ -117,6 +125,10 @@ class RoomAdmin(ModelAdmin):
     @admin.display(description=_("did not come"))
     def skipped(self, room: Room) -> str:
         return _shown(self._now(room), "skipped")
+
+    @admin.display(description=_("left the line"))
+    def left(self, room: Room) -> str:
+        return _shown(self._now(room), "left")
 
     @admin.display(description=_("buyers let in a minute"))
     def pace(self, room: Room) -> str:

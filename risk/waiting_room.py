@@ -9,7 +9,7 @@ holds restores mark and counter; the rest comes from Postgres (`risk.room_models
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -45,7 +45,11 @@ class SoldOut(Exception):
 
 
 class NotInside(Exception):
-    """This buyer has no number in the room."""
+    """This buyer has no number in the room, or has left the line."""
+
+
+class HasLeft(Exception):
+    """The buyer had a place, and it is given up now."""
 
 
 REFUSALS: dict[str, type[Exception]] = {
@@ -53,6 +57,7 @@ REFUSALS: dict[str, type[Exception]] = {
     "full": RoomFull,
     "sold_out": SoldOut,
     "none": NotInside,
+    "left": HasLeft,
 }
 
 
@@ -94,7 +99,7 @@ def join(*, show: str, buyer_id: int, shown: QueueNumber | None = None, now: dat
     :raises SoldOut: see there
     :raises basis.fast.FastStoreAway: numbers are given out by the fast store alone
     """
-    return _ask("join", show, buyer_id, shown, now)
+    return ask("join", show, buyer_id, shown, now)
 
 
 def poll(*, show: str, buyer_id: int, shown: QueueNumber | None = None, now: datetime) -> Standing:
@@ -105,7 +110,7 @@ def poll(*, show: str, buyer_id: int, shown: QueueNumber | None = None, now: dat
     :raises NotInside: see there
     :raises basis.fast.FastStoreAway: the store did not answer
     """
-    return _ask("poll", show, buyer_id, shown, now)
+    return ask("poll", show, buyer_id, shown, now)
 
 
 def leave(*, show: str, nonce: str, is_counted: bool, now: datetime) -> None:
@@ -217,12 +222,28 @@ def field(buyer_id: int) -> int:
     return buyer_id // BUCKETS
 
 
-def _ask(what: str, show: str, buyer_id: int, shown: QueueNumber | None, now: datetime) -> Standing:
+def ask(
+    what: str,
+    show: str,
+    buyer_id: int,
+    shown: QueueNumber | None,
+    now: datetime,
+    *,
+    more: Callable[[str, int], list[str]] | None = None,
+) -> Standing:
+    """
+    Run room.lua for a buyer, in whichever generation the store has; `more` names the keys that this verb needs besides.
+
+    :raises NoRoom: see there
+    :raises Exception: one of `REFUSALS`
+    :raises basis.fast.FastStoreAway: the store did not answer
+    """
     epoch = _epochs.get(show, 1)
     for _try in range(4):
         number = _number_in(shown, show, buyer_id, epoch)
         args: list[str | int | float | bytes] = [what, epoch, field(buyer_id), number, _ms(now)]
-        answer = ROOM.run(keys=keys(show, epoch, buyer_id), args=args)
+        named = keys(show, epoch, buyer_id) + (more(show, epoch) if more else [])
+        answer = ROOM.run(keys=named, args=args)
         match answer[0]:
             case "epoch":
                 epoch = _epochs[show] = int(answer[1])

@@ -13,9 +13,9 @@ from datetime import datetime
 
 from basis import fast
 from basis.held import Held
-from risk import signing, waiting_room
+from risk import leaving, signing, waiting_room
 from risk.room_models import Room
-from risk.signing import Pass
+from risk.signing import Pass, QueueNumber
 from ticketing import phases
 from ticketing.rush import keys
 
@@ -117,6 +117,22 @@ def give_up(admitted: Pass, tier_ids: Sequence[int], *, now: datetime) -> None:
         pipe.set(keys.admission(tier_id, admitted.nonce), GIVEN_UP, nx=True, px=left_ms)
     pipe.execute()
     waiting_room.leave(show=admitted.show, nonce=admitted.nonce, is_counted=is_counted, now=now)
+
+
+def leave(
+    *, show: str, buyer_id: int, shown: QueueNumber | None = None, tier_ids: Sequence[int], now: datetime
+) -> None:
+    """
+    Give the buyer's place in the line up, or his turn and its pass; what he has ordered stays. Again: nothing happens.
+
+    :raises risk.waiting_room.NoRoom: see there
+    :raises basis.fast.FastStoreAway: he may still have his place; asking again is safe
+    """
+    admitted = leaving.quit_line(show=show, buyer_id=buyer_id, shown=shown, now=now)
+    if admitted is not None:
+        # Void first, then out: whoever is out has no pass that is good for anything.
+        give_up(admitted, tier_ids, now=now)
+        leaving.quit_line(show=show, buyer_id=buyer_id, shown=shown, now=now)
 
 
 def _burn(admitted: Pass, tier_id: int, client_key: str, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""/api/v1/shows/{code}/queue: join the waiting room of a show, ask where one stands."""
+"""/api/v1/shows/{code}/queue: join the waiting room of a show, ask where one stands, leave."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from basis.shapes import SIGNED_IN
 from risk import room_answers, waiting_room
 from risk.gate_web import GATED, gated
 from risk.signing import QueueNumber
+from ticketing import admission
+from ticketing.models import PriceTier
 
 define("queue_closed", status=409, title=_("The waiting room is closed"))
 define("queue_full", status=429, title=_("The waiting room is full; try again in a moment"), retryable=True)
@@ -75,7 +77,7 @@ REFUSALS = (*SIGNED_IN, "not_found", "unavailable")
 class QueueView(APIView):
     """Joining again finds the same place, so it needs no Idempotency-Key."""
 
-    scopes = {"GET": "orders:read", "POST": "orders:write"}
+    scopes = {"GET": "orders:read", "POST": "orders:write", "DELETE": "orders:write"}
     public = False
     shown: QueueNumber | None = None
 
@@ -128,6 +130,33 @@ class QueueView(APIView):
             raise _problem(error) from error
         return answer(code, buyer_id, standing, now=now)
 
+    @extend_schema(
+        operation_id="queue_leave",
+        summary="Leave the waiting room: the place is given up, and so is an admission pass that was not used",
+        description=(
+            "Again, or without a place, nothing happens. Orders stay. Joining once more is at the end of the line. A "
+            "`Queue-Number` that is not the buyer's own is refused, and nobody's place is left."
+        ),
+        parameters=[NUMBER],
+        request=None,
+        responses={204: None, **problem_responses(*REFUSALS, "not_in_queue")},
+    )
+    def delete(self, request: Request, code: str) -> Response:
+        buyer_id, now = signed_in(request).pk, timezone.now()
+        named = room_answers.shown_number(
+            code, request.headers.get(room_answers.HEADER), request.GET.get("number")
+        )
+        if named is not None and named.buyer_id != buyer_id:
+            raise Problem(code="not_in_queue")
+        tiers = PriceTier.objects.filter(show__code=code).values_list("pk", flat=True)
+        try:
+            admission.leave(show=code, buyer_id=buyer_id, shown=self.shown, tier_ids=list(tiers), now=now)
+        except waiting_room.NoRoom as error:
+            raise Problem(code="not_found") from error
+        response = Response(status=204, headers={"Cache-Control": "no-store"})
+        forget(response, code)
+        return response
+
 
 def answer(code: str, buyer_id: int, standing: waiting_room.Standing, *, now: datetime) -> Response:
     body = room_answers.of(code, buyer_id, standing, now=now)
@@ -148,6 +177,12 @@ def remember(response: Any, code: str, body: dict[str, Any]) -> None:
         response.set_cookie(
             room_answers.PASS_COOKIE.format(show=code), body["pass"]["token"], max_age=3600, **kept
         )
+
+
+def forget(response: Any, code: str) -> None:
+    """Whoever has left has neither number nor pass."""
+    for name in (room_answers.QUEUE_COOKIE, room_answers.PASS_COOKIE):
+        response.delete_cookie(name.format(show=code), samesite="Lax")
 
 
 def shown_by(request: Any, code: str) -> QueueNumber | None:

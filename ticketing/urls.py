@@ -35,6 +35,7 @@ urlpatterns = [
     path("", events.events, name="events"),
     path("events/<slug:slug>/", events.event, name="event"),
     path("shows/<slug:code>/queue/", queue.queue, name="queue"),
+    path("shows/<slug:code>/queue/leave/", queue.leave, name="queue-leave"),
     path("shows/<slug:code>/sections/", seats.sections, name="sections"),
     path("shows/<slug:code>/sections/<slug:section>/", seats.section, name="section"),
     path("sign-in/", sign.sign_in, name="sign-in"),

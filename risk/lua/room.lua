@@ -6,19 +6,23 @@
 -- KEYS[1]  the room: a hash of the fields in FIELDS
 -- KEYS[2]  the marks of this buyer's bucket: field -> number, or number:expires_s once the pass was given out
 -- KEYS[3]  the claims: a bitmap by place
--- ARGV     "join" | "poll", epoch, field of the mark, number that the buyer showed (0: none), now in ms
+-- KEYS[4]  for "quit": the places that were left, a bitmap as well
+-- KEYS[5]  for "quit": the numbers that were left before they had a place (set)
+-- ARGV     "join" | "poll" | "quit", epoch, field of the mark, number that the buyer showed (0: none), now in ms
 --          "leave", the same, then 1 if nobody has counted this buyer as gone yet (he has not ordered)
 --          "open", epoch, seed, pace to begin with in buyers per 1000 s
 --          "restore", epoch, then names and values of the room, for a store that lost it
 -- answers  what `look` answers, or {"unknown"}: no room is here, or {"epoch", epoch}: the keys belong to another epoch
 local FIELDS = {
   "epoch", "state", "opens_ms", "issued", "serving", "floor", "drawn", "keys", "pace", "hopeless", "sold_out",
-  "polls", "pass_s", "capacity", "restored_ms",
+  "polls", "pass_s", "capacity", "restored_ms", "vacant",
 }
 local ROUNDS = 8
 local MARK_TTL_MS = 14 * 24 * 3600 * 1000
 local FASTEST_S, SLOWEST_S, AT_TURN_S = 2, 30, 0.5
 local GOLDEN = 0.6180339887498949
+-- In a mark, where the pass's end stands: its buyer has left the line, and his number must not bring him back.
+local LEFT = 1
 
 local floor, max, min = math.floor, math.max, math.min
 
@@ -56,6 +60,7 @@ end
 local NUMERIC = {
   epoch = true, opens_ms = true, issued = true, serving = true, floor = true, drawn = true, pace = true,
   hopeless = true, sold_out = true, polls = true, pass_s = true, capacity = true, restored_ms = true,
+  vacant = true,
 }
 
 -- A room from the values of FIELDS; nil if there is none.
@@ -109,11 +114,16 @@ local function outlook_of(room, place)
   return "good"
 end
 
+-- How many wait: places that their buyers have left and that nobody has come to yet are not waiting.
+local function waiting_in(room)
+  return max(0, room.issued - room.serving - room.vacant)
+end
+
 -- {status, state, number, place, ahead, waiting, wait_low_s, wait_high_s, interval_ms, outlook, expires_s, epoch}
 -- status: waiting, turn (a pass may be claimed), admitted, missed, over, sold_out, closed. -1 and 0 mean unknown.
 local function look(room, number, expires_s, now)
   local place = place_of(room, number)
-  local waiting = max(0, room.issued - room.serving)
+  local waiting = waiting_in(room)
   local ahead = place and max(0, place - room.serving - 1) or -1
   local low, high, wait_s = -1, -1, -1
   if place and room.pace > 0 and place > room.serving then
@@ -202,12 +212,29 @@ if what == "leave" then
   return look(room, number, expires_s, now)
 end
 
-local answer = number > 0 and look(room, number, expires_s, now) or nil
+local answer = number > 0 and expires_s ~= LEFT and look(room, number, expires_s, now) or nil
+
+if what == "quit" then
+  -- Whoever has a pass is told so and stays: it must be made void first.
+  if not answer then return { "none", room.state } end
+  if answer[1] == "admitted" then return answer end
+  remember(string.format("%.0f:%d", number, LEFT))
+  local place = answer[4]
+  if place == 0 then
+    redis.call("SADD", KEYS[5], number)
+    redis.call("PEXPIRE", KEYS[5], MARK_TTL_MS)
+  elseif expires_s == 0 and place > room.floor then
+    redis.call("SETBIT", KEYS[4], place, 1)
+  end
+  if place == 0 or place > room.serving then redis.call("HINCRBY", KEYS[1], "vacant", 1) end
+  return { "left", room.state }
+end
+
 local lost_turn = answer and (answer[1] == "missed" or answer[1] == "over")
 if what == "join" and (not answer or lost_turn) then
   if room.sold_out == 1 then return { "sold_out", room.state } end
   if room.state == "closed" or room.state == "draining" then return { "closed", room.state } end
-  if room.capacity > 0 and room.issued - room.serving >= room.capacity then return { "full", room.state } end
+  if room.capacity > 0 and waiting_in(room) >= room.capacity then return { "full", room.state } end
   number, expires_s = redis.call("HINCRBY", KEYS[1], "issued", 1), 0
   room.issued = number
   remember(number)

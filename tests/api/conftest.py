@@ -33,6 +33,9 @@ class Program:
     def get(self, path: str, **headers: str) -> Any:
         return self._send("get", path, headers)
 
+    def delete(self, path: str, **headers: str) -> Any:
+        return self._send("delete", path, headers)
+
     def post(self, path: str, body: Any = None, *, key: str | None = "new", **headers: str) -> Any:
         """`key="new"` makes one, None sends none. A `bytes` body goes as it is."""
         if key is not None:

@@ -86,3 +86,34 @@ def test_a_lost_store_answers_unavailable(program: Any, room: Room, monkeypatch:
     answer = program("lin").post(QUEUE, key=None)
     assert answer.status_code == 503
     assert answer["Retry-After"]
+
+
+# -- leaving -------------------------------------------------------------------------------------------------------
+def test_leaving_is_for_good_and_may_be_said_twice(program: Any, room: Room) -> None:
+    lin, hu = program("lin"), program("hu")
+    token = lin.post(QUEUE, key=None).json()["token"]
+    assert hu.post(QUEUE, key=None).json()["waiting"] == 2
+    left = lin.delete(QUEUE)
+    assert (left.status_code, left.content) == (204, b"")
+    assert {name: cookie["max-age"] for name, cookie in left.cookies.items()} == {
+        "queue_gala": 0,
+        "pass_gala": 0,
+    }
+    assert lin.delete(QUEUE).status_code == 204
+    assert hu.get(QUEUE).json()["waiting"] == 1
+    assert lin.get(QUEUE).json()["code"] == "not_in_queue"
+    assert lin.get(QUEUE, **{"Queue-Number": token}).json()["code"] == "not_in_queue"
+    assert lin.post(QUEUE, key=None).json()["number"] == 3
+
+
+def test_nobody_elses_place_can_be_left(client: Any, program: Any, room: Room) -> None:
+    lin, hu = program("lin"), program("hu")
+    token = lin.post(QUEUE, key=None).json()["token"]
+    hu.post(QUEUE, key=None)
+    refused = [hu.delete(QUEUE, **{"Queue-Number": token}), hu.delete(f"{QUEUE}?number={token}")]
+    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(404, "not_in_queue")] * 2
+    # The number alone is enough to look, not to leave.
+    assert client.delete(f"/api/v1{QUEUE}", headers={"Queue-Number": token}).status_code == 401
+    assert program("lin", scopes=["orders:read"]).delete(QUEUE).status_code == 403
+    assert (lin.get(QUEUE).json()["number"], hu.get(QUEUE).json()["number"]) == (1, 2)
+    assert hu.delete("/shows/nowhere/queue").json()["code"] == "not_found"

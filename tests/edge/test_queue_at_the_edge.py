@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from basis import fast
 from operations.edge import Edge
-from risk import pacing, room_answers, signing, steering, waiting_room
+from risk import leaving, pacing, room_answers, signing, steering, waiting_room
 from risk.pacing import Stock
 from risk.room_models import Room
 from tests.edge.conftest import free_port, log_of
@@ -167,3 +167,21 @@ def test_one_number_that_polls_too_fast_is_slowed_and_keeps_its_place(
     other = enter(8)
     assert http.get(one.url + PATH, headers={"Queue-Number": other}).status_code == 202
     assert as_django(token)[0]["number"] == 1
+
+
+def test_who_has_left_is_not_counted_and_gets_no_turn(
+    edges: Callable[..., Edge], room: Room, http: httpx2.Client, live_server: Any
+) -> None:
+    one = edges(upstream=live_server.url.removeprefix("http://"))
+    steering.open_room(show=SHOW, actor="ops", now=timezone.now())
+    left, stays = enter(1), enter(2)
+    leaving.quit_line(show=SHOW, buyer_id=1, now=timezone.now())
+    time.sleep(REMEMBERED_S)
+    assert same(http, one, stays)["waiting"] == 1
+    pacing.step(show=SHOW, stock=Stock(500, 0, 0, 0), now=timezone.now())
+    time.sleep(REMEMBERED_S)
+    assert same(http, one, stays)["status"] == "admitted"
+    answer = http.get(one.url + PATH, headers={"Queue-Number": left})
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_in_queue")
+    assert http.delete(one.url + PATH, headers={"Queue-Number": stays}).status_code in {401, 403}
+    assert same(http, one, stays)["status"] == "admitted"

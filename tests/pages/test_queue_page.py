@@ -94,3 +94,25 @@ def test_the_ends_are_told(lin: Client, room: Room, clock: Any) -> None:
     steering.start_over(show=room.show, actor="ops", now=clock())
     assert stage(lin.post(address(room))) == "closed"
     assert stage(lin.get(address(room))) == "closed"
+
+
+def test_a_buyer_leaves_by_a_button(lin: Client, room: Room, buyer: Callable[..., Any]) -> None:
+    lin.post(address(room))
+    page = lin.get(address(room)).content.decode()
+    assert f'action="{address(room)}leave/"' in page
+    # Whoever looks with a number that is not his own is offered no such thing, and cannot do it.
+    token = lin.cookies[f"queue_{room.show}"].value
+    other = Client()
+    other.force_login(buyer("hu"), backend="accounts.signin.PhoneOrEmailBackend")
+    assert "leave/" not in other.get(f"{address(room)}?number={token}").content.decode()
+    other.post(f"{address(room)}leave/?number={token}")
+    assert stage(lin.get(address(room))) == "waiting"
+
+    for _press in range(2):
+        left = lin.post(f"{address(room)}leave/")
+        assert (left.status_code, left["Location"]) == (303, address(room))
+    told = lin.get(address(room))
+    assert (stage(told), "You have left the line." in told.content.decode()) == ("not_in", True)
+    assert not lin.cookies[f"queue_{room.show}"].value
+    assert Client().post(f"{address(room)}leave/")["Location"].startswith("/sign-in/")
+    assert lin.get(f"{address(room)}leave/").status_code == 405

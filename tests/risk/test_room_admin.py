@@ -59,7 +59,8 @@ def test_what_is_going_on_is_seen(desk: Client, room: Room) -> None:
     pull(desk, room, "open_now")
     pacing.step(show="gala", stock=pacing.Stock(100, 0, 0, 0), now=timezone.now())
     assert pacing.counters(room) | {"pace_per_minute": 0} == {
-        "issued": 7, "serving": 7, "waiting": 0, "claims": 0, "skipped": 0, "pace_per_minute": 0,
+        "issued": 7, "serving": 7, "waiting": 0, "claims": 0, "skipped": 0, "left": 0,
+        "pace_per_minute": 0,
     }  # fmt: skip
     assert desk.get(LIST).status_code == 200
     page = desk.get(f"{LIST}{room.pk}/change/")

@@ -75,6 +75,33 @@ def test_a_refused_order_gives_the_pass_back(room, program):  # noqa: F811
     assert lin.post("/orders", WANTED, key="k2", **mine).status_code == 201
 
 
+def test_who_leaves_at_his_turn_has_no_pass_any_more(room, program):  # noqa: F811
+    lin, wei = program("lin"), program("wei")
+    steering.adjust(show="small", actor="ops", now=timezone.now(), max_inside=1)
+    for one in (lin, wei):
+        one.post("/shows/small/queue", key=None)
+    admitted(room)
+    given = {"Admission-Pass": lin.get("/shows/small/queue").json()["pass"]["token"]}
+    assert [lin.delete("/shows/small/queue").status_code for _ in range(2)] == [204, 204]
+    for way in ("/orders", "/rush/orders"):
+        assert lin.post(way, WANTED, **given).json()["code"] == "pass_used"
+    admitted(room)
+    assert wei.get("/shows/small/queue").json()["status"] == "admitted"
+    assert lin.post("/shows/small/queue", key=None).json()["number"] == 3
+
+
+def test_leaving_keeps_what_the_turn_was_used_for(room, program):  # noqa: F811
+    lin = program("lin")
+    lin.post("/shows/small/queue", key=None)
+    admitted(room)
+    given = {"Admission-Pass": lin.get("/shows/small/queue").json()["pass"]["token"]}
+    placed = lin.post("/orders", WANTED, key="k1", **given)
+    assert lin.delete("/shows/small/queue").status_code == 204
+    assert Order.objects.get().state == "held"
+    assert lin.post("/orders", WANTED, key="k1", **given).json() == placed.json()
+    assert lin.post("/orders", WANTED | {"tier": "GOLD"}, **given).json()["code"] == "pass_used"
+
+
 def test_without_the_store_a_pass_is_still_a_pass(room, program, settings):  # noqa: F811
     lin = program("lin")
     settings.REDIS_URL = "redis://127.0.0.1:1/0"

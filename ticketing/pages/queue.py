@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
 
 from basis import fast
 from risk import room_answers, waiting_room
@@ -20,9 +22,9 @@ from risk.room_models import Room
 from risk.signing import QueueNumber
 from risk.waiting_room import Standing
 from ticketing import admission
-from ticketing.api_queue import remember, shown_by
+from ticketing.api_queue import forget, remember, shown_by
 from ticketing.models import Order, PriceTier, Show
-from ticketing.pages.answers import SeeOther, buyer_of, unkept
+from ticketing.pages.answers import SeeOther, buyer_of, personal, unkept
 from ticketing.rush import receipts
 from ticketing.rush.receipts import Receipt
 
@@ -58,6 +60,30 @@ def queue(request: HttpRequest, code: str) -> HttpResponse:
     else:
         response = _page(request, room, show, standing.status, standing, buyer_id=buyer_id, now=now)
     remember(response, code, room_answers.of(code, buyer_id, standing, now=now))
+    return response
+
+
+@personal
+@require_POST
+def leave(request: HttpRequest, code: str) -> HttpResponse:
+    """The buyer's own place is given up; he is told so, whether he had one or not."""
+    tiers = [tier.pk for tier in PriceTier.objects.filter(show__code=code)]
+    response = SeeOther(reverse("queue", args=[code]))
+    try:
+        admission.leave(
+            show=code,
+            buyer_id=buyer_of(request).pk,
+            shown=shown_by(request, code),
+            tier_ids=tiers,
+            now=timezone.now(),
+        )
+    except waiting_room.NoRoom as error:
+        raise Http404 from error
+    except fast.FastStoreAway:
+        messages.warning(request, _("The server did not answer. You are still in line; please try again."))
+        return response
+    messages.success(request, _("You have left the line."))
+    forget(response, code)
     return response
 
 
@@ -130,6 +156,8 @@ def _page(
     context: dict[str, Any] = {
         "ordered": ordered,
         "is_good": is_good,
+        # A number that came along may be somebody else's: looking is free, leaving is for its buyer.
+        "can_leave": buyer_id == request.user.pk and (stage == "waiting" or is_good),
         "room": room,
         "show": show,
         "event": show.event,
