@@ -5,6 +5,7 @@ the handler that the owner of that kind registered (payments.purchases).
 
 from __future__ import annotations
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -105,6 +106,11 @@ class Payment(models.Model):
         return self.state in LIVE_STATES
 
 
+def _as_written(name: str) -> BrinIndex:
+    """Events are appended as they happen: what was recorded since a moment is found by ranges of pages, for nothing."""
+    return BrinIndex(fields=["at"], name=name, pages_per_range=32, autosummarize=True)
+
+
 class PaymentEvent(lifecycle.LifecycleEvent):
     """A payment's history."""
 
@@ -113,6 +119,7 @@ class PaymentEvent(lifecycle.LifecycleEvent):
     class Meta:
         verbose_name = _("payment event")
         verbose_name_plural = _("payment events")
+        indexes = [_as_written("payments_paymentevent_at")]
 
 
 PAYMENT_LIFECYCLE = lifecycle.Lifecycle(
@@ -228,6 +235,7 @@ class RefundEvent(lifecycle.LifecycleEvent):
     class Meta:
         verbose_name = _("refund event")
         verbose_name_plural = _("refund events")
+        indexes = [_as_written("payments_refundevent_at")]
 
 
 REFUND_LIFECYCLE = lifecycle.Lifecycle(

@@ -41,7 +41,7 @@ class ReconcileRun(models.Model):
     rounds = models.IntegerField(_("rounds"), default=1)
     started_at = models.DateTimeField(_("started at"))
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
-    # {"lines", "matched", "ours", "found": {class: count}, "carried", "opened", "settled_by_itself"}
+    # {"lines", "matched", "found": {class: count}, "opened", "settled_by_itself", "late", "settled"}
     counts = models.JSONField(_("counts"), default=dict, blank=True)
     error = models.CharField(_("error"), max_length=200, blank=True)
 

@@ -130,6 +130,10 @@ class StatementLine(models.Model):
         indexes = [
             models.Index(fields=["channel", "day", "kind"], name="payments_line_day"),
             models.Index(fields=["number"], name="payments_line_number"),
+            # A revocation has no number of its own; there are hardly any.
+            models.Index(
+                fields=["payment_number"], name="payments_line_revoked", condition=Q(status="revoked")
+            ),
         ]
 
     def __str__(self) -> str:

@@ -27,23 +27,21 @@ SELECT * FROM (
 ANALYZE unlisted;
 """
 ABSENT = """
-WITH revoked AS MATERIALIZED (
-  SELECT payment_number FROM payments_statementline
-   WHERE '{kind}' = 'payment' AND kind = 'refund' AND status = 'revoked' AND channel = %(channel)s
-     AND day BETWEEN (SELECT (min(from_at) AT TIME ZONE %(zone)s)::date FROM unlisted)
-                 AND (SELECT (max(until_at) AT TIME ZONE %(zone)s)::date FROM unlisted)
-     AND statement_id IN (SELECT id FROM live)
-), absent AS MATERIALIZED (
+WITH absent AS MATERIALIZED (
   SELECT *, EXISTS (
       SELECT 1 FROM generate_series((from_at AT TIME ZONE %(zone)s)::date,
                                     (until_at AT TIME ZONE %(zone)s)::date, interval '1 day') AS may(day)
        WHERE NOT EXISTS (SELECT 1 FROM live WHERE live.day = may.day::date AND live.covers ? '{kind}')
     ) AND (done_at > %(now)s - %(carry)s OR NOT EXISTS (
       SELECT 1 FROM live WHERE live.day = (done_at AT TIME ZONE %(zone)s)::date AND live.covers ? '{kind}')) AS waits
-    FROM unlisted WHERE number NOT IN (SELECT payment_number FROM revoked) AND NOT EXISTS (
+    FROM unlisted WHERE NOT EXISTS (
     SELECT 1 FROM payments_statementline line
      WHERE line.number = unlisted.number AND line.kind = '{kind}' AND line.channel = %(channel)s
-       AND line.statement_id IN (SELECT id FROM live))
+       AND line.statement_id IN (SELECT id FROM live)
+    ) AND NOT ('{kind}' = 'payment' AND EXISTS (
+    SELECT 1 FROM payments_statementline line
+     WHERE line.payment_number = unlisted.number AND line.status = 'revoked' AND line.channel = %(channel)s
+       AND line.statement_id IN (SELECT id FROM live)))
 )
 INSERT INTO found (klass, kind, number, day, state, payment_id, refund_id, ours_minor, currency, facts, mark)
 SELECT CASE WHEN waits THEN 'crossing' ELSE '{klass}' END, '{kind}', number, (done_at AT TIME ZONE %(zone)s)::date,

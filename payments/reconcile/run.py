@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 
-from payments.reconcile import absent, compare, funds, keep, ledger, repeats, settle
+from payments.reconcile import absent, compare, funds, keep, late, ledger, repeats, settle
 from payments.reconcile.scope import Scope, clear_away, lay_out
 from payments.reconcile_models import ReconcileRun, RunState
 from payments.statement_models import Statement, StatementKind
@@ -81,9 +81,10 @@ def _compare(scope: Scope) -> dict[str, Any]:
     run = _begin(scope)
     values = scope.values()
     lay_out(values)
+    recorded_late = late.add(values)
     for step in (repeats, compare, absent, ledger, funds):
         step.find(values)
-    counts = keep.keep(run, values)
+    counts = keep.keep(run, values) | {"late": recorded_late}
     clear_away()
     if run:
         took = timedelta(seconds=time.perf_counter() - began)

@@ -61,7 +61,8 @@ class Scope:
         }
 
 
-# `waiting`: what is unsettled, to be judged again. `extra`: lines that repeat another. `found`: what this run sees.
+# `waiting`: what is unsettled, to be judged again, and what was recorded late (`late`). `extra`: lines that repeat
+# another. `found`: what this run sees.
 WORKING_TABLES = """
 CREATE TEMPORARY TABLE waiting ON COMMIT DROP AS
 SELECT id, run_id, klass, kind, number, day, line_id, regexp_replace(key, '#[0-9]+$', '') AS key
@@ -93,6 +94,8 @@ lines AS (
     SELECT line.id FROM waiting JOIN payments_statementline line ON line.number = waiting.number
      WHERE waiting.number <> '' AND line.channel = %(channel)s AND line.kind = '{kind}'
     UNION SELECT line_id FROM waiting WHERE kind = '{kind}'
+    UNION SELECT line.id FROM waiting JOIN payments_statementline line ON line.payment_number = waiting.number
+     WHERE line.status = 'revoked' AND waiting.kind = 'payment'
   ) AND channel = %(channel)s AND kind = '{kind}' AND statement_id IN (SELECT id FROM live)
     AND statement_id IS DISTINCT FROM %(statement)s
 )

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection
 
 from payments import money
-from payments.models import Payment, Refund, Statement, StatementLine
+from payments.models import Payment, PaymentEvent, Refund, RefundEvent, Statement, StatementLine
 
 
 @dataclass
@@ -66,10 +66,26 @@ class Hand:
             money.book_refund_done(refund, at=done)
         return refund
 
-    def finish(self, refund: Refund, done: datetime) -> None:
+    def finish(self, refund: Refund, done: datetime, *, recorded: datetime | None = None) -> None:
         Refund.objects.filter(pk=refund.pk).update(state="succeeded", refunded_at=done)
         refund.refresh_from_db()
         money.book_refund_done(refund, at=done)
+        if recorded:
+            self.recorded(refund, recorded)
+
+    def succeed(self, payment: Payment, paid: datetime, *, recorded: datetime, booked: bool = True) -> None:
+        """A payment that waited was paid, as we learn at `recorded`."""
+        Payment.objects.filter(pk=payment.pk).update(state="succeeded", outcome="won", paid_at=paid)
+        payment.refresh_from_db()
+        if booked:
+            self.book(payment)
+        self.recorded(payment, recorded)
+
+    def recorded(self, thing: Payment | Refund, at: datetime) -> None:
+        """The event of its success."""
+        event: Any = PaymentEvent if isinstance(thing, Payment) else RefundEvent
+        subject = "payment" if isinstance(thing, Payment) else "refund"
+        event.objects.create(**{subject: thing}, to_state=thing.state, at=at, reason="query")
 
     def of(self, thing: Payment | Refund, at: datetime, **changed: Any) -> StatementLine:
         """The line that agrees, but for `changed`."""

@@ -1,7 +1,8 @@
 """
 Random days against a plain oracle: payments and refunds in any state, their lines on any day near theirs, listed twice,
-altered, revoked or not at all, and lines of nobody. The oracle looks at one number after the other, in Python; what the
-sets find must be the same, and again when it is all compared a second time in another order.
+altered, revoked or not at all, and lines of nobody; some successes of ours are recorded only between two runs. The
+oracle looks at one number after the other, in Python; what the sets find must be the same, and again when it is all
+compared a second time in another order.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tests.reconcile.hand import Hand
 
 MIDNIGHT = datetime(2026, 11, 18, 16, tzinfo=UTC)  # the 19th begins in Shanghai
 DAYS = [date(2026, 11, 18) + timedelta(days=n) for n in range(5)]
+TONIGHT = DAYS[-1] + timedelta(days=1)  # nothing happened on it; its run finds what was recorded late
 NOW = MIDNIGHT + timedelta(days=4)
 CARRY = timedelta(hours=72)
 
@@ -41,10 +43,11 @@ LINES = st.lists(st.tuples(st.integers(-900, 900), CHANGES), max_size=3)
 WHEN = st.integers(0, 2).flatmap(
     lambda day: st.integers(-900, 900).map(lambda s: (day + 1) * 86_400 + s)
 ) | st.integers(1_000, 3 * 86_400 - 1_000)
+RECORDED = st.integers(-3, len(DAYS) - 1)  # after so many runs; at once, if below one
 PAYMENTS = st.tuples(
-    WHEN, st.sampled_from(["succeeded", "succeeded", "pending", "closed"]), LINES, st.booleans()
+    WHEN, st.sampled_from(["succeeded", "succeeded", "pending", "closed"]), LINES, st.booleans(), RECORDED
 )
-REFUNDS = st.tuples(st.integers(60, 3_000), st.booleans(), LINES)
+REFUNDS = st.tuples(st.integers(60, 3_000), st.booleans(), LINES, RECORDED)
 EVENTS = st.lists(st.tuples(PAYMENTS, st.none() | REFUNDS), min_size=1, max_size=8)
 STRAYS = st.lists(st.tuples(WHEN, st.sampled_from(["payment", "refund"])), max_size=2)
 
@@ -105,14 +108,18 @@ class Days:
         self.hand = Hand()
         self.lines: dict[date, list[StatementLine]] = {day: [] for day in DAYS}
         self.told: list[Told] = []
+        self.late: list[tuple[int, Payment | Refund, datetime]] = []
 
     def happened(self, event: Any) -> None:
-        (seconds, state, lines, revoked), back = event
+        (seconds, state, lines, revoked, recorded), back = event
         at = MIDNIGHT - timedelta(days=1) + timedelta(seconds=seconds)
         done = state == "succeeded"
-        payment = self.hand.pay(
-            at, 10_000, **({} if done else {"state": state, "outcome": "", "paid_at": None})
-        )
+        late = done and not back and recorded > 0
+        state = "pending" if late else state
+        unpaid = {"state": state, "outcome": "", "paid_at": None}
+        payment = self.hand.pay(at, 10_000, **({} if done and not late else unpaid))
+        if late:
+            self.late.append((recorded, payment, at))
         revoked = revoked and not lines
         self.tell(Told("payment", payment.number, payment, done, revoked), lines, at)
         if revoked:
@@ -121,9 +128,12 @@ class Days:
             )
             self.lines[_day(at)].append(undone)
         if back and done:
-            after, ended, lines = back
+            after, ended, lines, recorded = back
             asked = at + timedelta(seconds=after)
-            refund = self.hand.refund(payment, asked, asked if ended else None)
+            late = ended and recorded > 0
+            refund = self.hand.refund(payment, asked, asked if ended and not late else None)
+            if late:
+                self.late.append((recorded, refund, asked))
             self.tell(Told("refund", refund.number, refund, ended), lines, asked)
 
     def stray(self, seconds: int, kind: str) -> None:
@@ -155,8 +165,18 @@ class Days:
             told.lines.append(line)
 
     def load(self) -> None:
-        for day in DAYS:
-            self.hand.load(day, self.lines[day])
+        for day in [*DAYS, TONIGHT]:
+            self.hand.load(day, self.lines.get(day, []))
+
+    def record(self, runs: int, now: datetime) -> None:
+        """What we learn only after so many runs."""
+        for after, thing, at in self.late:
+            if after == runs and isinstance(thing, Payment):
+                self.hand.succeed(thing, at, recorded=now)
+            elif after == runs:
+                self.hand.finish(thing, at, recorded=now)
+            if after == runs:
+                thing.refresh_from_db()
 
     def expected(self) -> Counter[tuple[str, str]]:
         found: Counter[tuple[str, str]] = Counter()
@@ -189,8 +209,9 @@ def test_the_sets_find_what_a_person_with_a_pencil_finds(
         for stray in strays:
             days.stray(*stray)
         days.load()
-        for day in order:
-            run.reconcile(channel="alipay", day=day, now=NOW)
+        for runs, day in enumerate([*order, TONIGHT]):
+            days.record(runs, NOW + timedelta(microseconds=runs))
+            run.reconcile(channel="alipay", day=day, now=NOW + timedelta(microseconds=runs))
         assert unsettled() == days.expected()
         before = list(Discrepancy.objects.order_by("pk").values())
         for day in order[:2]:
