@@ -15,7 +15,7 @@ from typing import Any
 from django.http import HttpRequest
 from django_ratelimit.core import get_usage
 
-from basis import events
+from basis import addresses, events
 from basis.fast import FastStoreAway
 from basis.problems import Problem
 from basis.sealed import blind_index
@@ -56,7 +56,8 @@ def admit(request: HttpRequest, *, group: str, value: str, rate: Rate) -> None:
 
 
 def address(request: HttpRequest) -> str:
-    return str(request.META.get("REMOTE_ADDR", ""))
+    """Whom to count by address; behind the edge not the edge, for then everybody would share its one bound."""
+    return addresses.customer(addresses.of(request))
 
 
 def _counted(request: HttpRequest, group: str, value: str, rate: Rate) -> dict[str, Any]:

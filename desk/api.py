@@ -19,6 +19,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.tokens import SignedInWithScope, signed_in
+from basis import addresses
 from basis.idempotency import idempotent
 from basis.problems import Problem, define, problem_responses
 from basis.shapes import KEYED, SIGNED_IN, MoneyField, StrictInput, StrictInteger, StrictText, UtcField
@@ -188,7 +189,7 @@ class DeskRequestSerializer(serializers.Serializer[Any]):
 
 
 def person(request: Request) -> Person:
-    return Person(signed_in(request), request.META.get("REMOTE_ADDR"))
+    return Person(signed_in(request), addresses.of(request._request) or None)
 
 
 def answered(step: Callable[[], Any]) -> Any:

@@ -20,7 +20,7 @@ def count(features: Features, *, now: datetime) -> Rates:
         (kind, value)
         for kind, value in (
             ("buyer", str(features.buyer_id or "")),
-            ("address", features.address),
+            ("address", features.customer),
             ("device", features.device[:24]),
         )
         if value

@@ -8,8 +8,9 @@ from django.db import connection
 from django.http import HttpRequest
 from django.utils import timezone
 
+from basis import addresses
 from basis.sealed import blind_index
-from risk.gate_web import address_of, device_mark
+from risk.gate_web import device_mark
 
 SEEN = """
 INSERT INTO risk_buyerdevice (buyer_id, device, address, first_seen, last_seen)
@@ -25,4 +26,4 @@ def note(sender: Any = None, request: HttpRequest | None = None, user: Any = Non
         return
     now = timezone.now()  # noqa: TID251 - a sign-in's edge
     with connection.cursor() as cursor:
-        cursor.execute(SEEN, [user.pk, blind_index(mark, "list:device"), address_of(request), now, now])  # type: ignore[arg-type]
+        cursor.execute(SEEN, [user.pk, blind_index(mark, "list:device"), addresses.of(request), now, now])  # type: ignore[arg-type]

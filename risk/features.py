@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 
+from basis import addresses
+
 ORDER, SIGN_IN, PAYMENT_TOKEN = "order", "sign_in", "payment_token"
 
 
@@ -66,8 +68,6 @@ class Features:
         return self.buyer_id is not None
 
     @property
-    def network(self) -> str:
-        """The address's neighbourhood: /24 of IPv4, /64 of IPv6."""
-        if ":" in self.address:
-            return ":".join(self.address.split(":")[:4])
-        return self.address.rpartition(".")[0]
+    def customer(self) -> str:
+        """Whom to count by address."""
+        return addresses.customer(self.address)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -141,12 +141,11 @@ def limit(features: Features, *, route: str, now: datetime, held: Policy | None 
         features.show or route, asked, open_if_away=all(one.if_away == "open" for one in settings)
     )
     if answer.passed:
-        return Answer(PASS, limited=_tightest(settings, answer))
+        return Answer(PASS, limited=_told(settings[answer.index], answer.remaining))
     if answer.refused_by == "store_away":
         return Answer(AWAY, code="unavailable", retry_after_s=2)
-    refused = next(one for one in settings if f"{route}:{one.scope}" == answer.refused_by)
     wait_s = max(1, math.ceil(answer.retry_after_ms / 1000))
-    told = Limited(refused.scope, refused.limit, refused.window_ms / 1000, 0, wait_s)
+    told = replace(_told(settings[answer.index], 0), reset_s=wait_s)
     return Answer(LIMITED, code="too_many_requests", retry_after_s=wait_s, limited=told)
 
 
@@ -177,11 +176,8 @@ def _who(one: LimitSetting, features: Features) -> str:
             return str(features.buyer_id or "")
         case LimitScope.DEVICE:
             return features.device[:24]
-    return features.address
+    return features.customer
 
 
-def _tightest(settings: Sequence[LimitSetting], answer: limiter.Answer) -> Limited:
-    one = min(settings, key=lambda setting: setting.limit)
-    return Limited(
-        one.scope, one.limit, one.window_ms / 1000, answer.remaining, math.ceil(one.window_ms / 1000)
-    )
+def _told(one: LimitSetting, remaining: int) -> Limited:
+    return Limited(one.scope, one.limit, one.window_ms / 1000, remaining, math.ceil(one.window_ms / 1000))

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from basis import door, events
+from basis.addresses import of as address_of
 from basis.problems import Problem
 from basis.sealed import blind_index
 from risk import gate
@@ -139,13 +139,6 @@ def features_of(request: HttpRequest, purpose: str, show: str = "", *, now: date
     )
 
 
-def address_of(request: HttpRequest) -> str:
-    """The client's address. Behind the edge it is what the edge says, which nobody before it can set."""
-    if settings.BEHIND_PROXY:
-        return request.headers.get("X-Real-IP", "")[:45] or str(request.META.get("REMOTE_ADDR", ""))
-    return str(request.META.get("REMOTE_ADDR", ""))
-
-
 def device_mark(request: HttpRequest) -> str:
     """The random text that pages keep in a cookie, and that programs may send."""
     mark = request.COOKIES.get(DEVICE_COOKIE) or request.headers.get(DEVICE_HEADER, "")
@@ -191,4 +184,4 @@ def guard(request: HttpRequest, purpose: str) -> None:
     admit(request, purpose=purpose, now=timezone.now())  # noqa: TID251
 
 
-__all__ = ["ORDER", "SIGN_IN", "admit", "gated", "guard"]
+__all__ = ["ORDER", "SIGN_IN", "address_of", "admit", "gated", "guard"]

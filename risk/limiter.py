@@ -33,10 +33,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether the request passed; if not, which rule refused it and when to try again."""
+    """
+    Whether the request passed; if not, which rule refused it and when to try again. `index`: of that rule, or of the
+    one that leaves the least, among those that were asked.
+    """
 
     passed: bool
     refused_by: str = ""
+    index: int = 0
     retry_after_ms: int = 0
     remaining: int = 0
     at_ms: int = 0  # the store's clock when it decided
@@ -56,8 +60,8 @@ def ask(tag: str, rules: Sequence[Rule], *, open_if_away: bool) -> Answer:
     try:
         told = LIMIT.run(keys=[rule.key(tag) for rule in rules], args=args)
     except fast.FastStoreAway:
-        return Answer(True) if open_if_away else Answer(False, "store_away", 1000)
+        return Answer(True) if open_if_away else Answer(False, "store_away", retry_after_ms=1000)
     passed, index, retry_ms, remaining, at_ms = map(int, told.split())
     if passed:
-        return Answer(True, remaining=remaining, at_ms=at_ms)
-    return Answer(False, rules[index - 1].scope, retry_ms, at_ms=at_ms)
+        return Answer(True, index=index - 1, remaining=remaining, at_ms=at_ms)
+    return Answer(False, rules[index - 1].scope, index - 1, retry_ms, at_ms=at_ms)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from basis import addresses
 from basis.sealed import blind_index
 from risk.features import Features
 from risk.models import SEALED_SUBJECTS, ListEntry, ListKind, Subject
@@ -131,7 +132,7 @@ def stored(subject: str, text: str) -> tuple[str, str]:
             case Subject.BUYER:
                 return str(int(text)), ""
             case Subject.ADDRESS:
-                return str(ipaddress.ip_address(text)), ""
+                return addresses.spelled(str(ipaddress.ip_address(text))), ""
             case Subject.NETWORK:
                 return str(ipaddress.ip_network(text, strict=False)), ""
     except ValueError:

@@ -2,7 +2,7 @@
 --
 -- KEYS[i]           the counter of rule i; all keys share one hash tag
 -- ARGV[2i-1], [2i]  its limit and its window in milliseconds
--- answers           "1 0 0 <least remaining> <the store's time in milliseconds>"
+-- answers           "1 <index of the rule with the least remaining> 0 <that> <the store's time in milliseconds>"
 --                or "0 <index of the refusing rule> <milliseconds to wait> 0 <the store's time>"
 -- One line: nginx reads a reply line by line, and five numbers took as long as the limiter itself.
 --
@@ -19,7 +19,7 @@ local floor, pack, unpack_at, sub = math.floor, struct.pack, struct.unpack, stri
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
-local least
+local least, tightest
 local values, begun = {}, {}
 
 for i, key in ipairs(KEYS) do
@@ -55,7 +55,7 @@ for i, key in ipairs(KEYS) do
   end
   values[i], begun[i] = pack(HEAD, width, slot, passed + 1, before) .. past, is_new
   local remaining = limit - used - 1
-  if least == nil or remaining < least then least = remaining end
+  if least == nil or remaining < least then least, tightest = remaining, i end
 end
 
 for i, key in ipairs(KEYS) do
@@ -66,4 +66,4 @@ for i, key in ipairs(KEYS) do
     redis.call('SET', key, values[i], 'KEEPTTL')
   end
 end
-return string.format('1 0 0 %d %d', least or 0, now)
+return string.format('1 %d 0 %d %d', tightest or 0, least or 0, now)

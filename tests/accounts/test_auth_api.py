@@ -156,6 +156,17 @@ def test_one_address_cannot_try_everybody(api, monkeypatch):
     assert sign_in(elsewhere).status_code == 401
 
 
+def test_behind_the_edge_everybody_has_his_own_bound(monkeypatch, settings):
+    """The edge's address is everybody's: with one bound for all, a crowd could not sign in to a sale."""
+    settings.BEHIND_PROXY = True
+    monkeypatch.setattr(throttle, "SIGN_IN_PER_ADDRESS", throttle.Rate(1, 300))
+    given = ["198.51.100.1", "198.51.100.2", "198.51.100.1", "2001:db8::a:1:1:1", "2001:db8::b:2:2:2"]
+    answers = [
+        sign_in(APIClient(HTTP_X_REAL_IP=at), f"1390000000{i}").status_code for i, at in enumerate(given)
+    ]
+    assert answers == [401, 401, 429, 401, 429]
+
+
 # -- me ---------------------------------------------------------------------------------------------------------------
 def test_me_is_masked_and_cheap(lin, django_assert_num_queries):
     program = with_token(lin, "account:read")

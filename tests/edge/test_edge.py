@@ -229,6 +229,31 @@ def test_four_processes_and_nginx_together_pass_no_more_than_the_limit(
     assert worst <= limit
 
 
+def test_an_ipv6_customer_is_one_however_he_changes_about(
+    edges: Edges, stub: Stub, http: httpx2.Client
+) -> None:
+    from basis import addresses
+    from risk.limiter import Rule, ask
+
+    one = edges(
+        upstream=stub.address, limits=edge.usual_limits(reads=2, writes=0), trust=["127.0.0.0/8", "::1/128"]
+    )
+
+    def read(address: str) -> int:
+        return http.get(f"{one.url}/wallet/", headers={"X-Forwarded-For": address}).status_code
+
+    for together in (
+        ["2001:db8::a:b:c:1", "2001:db8::f:b:c:2", "2001:db8::1"],
+        ["2001:db8:1:2::1", "2001:db8:1:2:3::", "2001:db8:1:2:ffff::9"],
+        ["::ffff:203.0.113.9", "203.0.113.9", "::ffff:203.0.113.9"],
+    ):
+        assert [read(address) for address in together] == [200, 200, 429], together
+        told = {addresses.customer(addresses.spelled(address)) for address in together}
+        assert len(told) == 1  # as Django counts, in the same counter
+        (customer,) = told
+        assert not ask(customer, [Rule("reads", customer, 2)], open_if_away=True).passed
+
+
 @pytest.fixture
 def own_store(tmp_path: Path) -> Any:
     """A store of the test's own, to be killed."""

@@ -72,6 +72,31 @@ def test_a_limit_refuses_with_the_wait_and_the_policy_and_decides_nothing(lin, s
     assert Order.objects.count() == 2
 
 
+def test_of_several_limits_the_one_that_refused_or_is_nearest_is_told(lin, show):
+    limit(limit=50)
+    limit(limit=60, window_ms=300_000, scope="show")
+    limit(limit=2, window_ms=600_000)
+    answers = [order(lin, show, key=key) for key in "abc"]
+    assert [answer.status_code for answer in answers] == [201, 201, 429]
+    assert {answer["RateLimit-Policy"] for answer in answers} == {'"buyer";q=2;w=600'}
+    assert [answer["RateLimit"][:12] for answer in answers] == [
+        '"buyer";r=1;',
+        '"buyer";r=0;',
+        '"buyer";r=0;',
+    ]
+
+
+def test_an_ipv6_customer_is_one_however_he_changes_about(lin, program, show, settings):
+    settings.BEHIND_PROXY = True
+    limit(scope="address")
+    mei = program("mei")
+    given = ["2001:db8::a:b:c:1", "2001:db8::f:b:c:2", "2001:db8:0:1::1", "::ffff:203.0.113.9", "203.0.113.9"]
+    told = [
+        order(who, show, key=at, **{"X-Real-IP": at}) for who, at in zip((lin, mei) * 3, given, strict=False)
+    ]
+    assert [answer.status_code for answer in told] == [201, 429, 201, 201, 429]
+
+
 def test_a_limit_of_another_show_is_not_ours_and_buyers_are_counted_apart(lin, program, show):
     limit(show="other")
     assert [order(lin, show).status_code for _ in range(2)] == [201, 201]

@@ -5,6 +5,7 @@
 local config = require "kaipiao.config"
 local fast = require "fast"
 local answers = require "answers"
+local address = require "address"
 
 local M = {}
 
@@ -28,16 +29,15 @@ local function tell(scope, most, window_ms, remaining)
   ngx.header["RateLimit"] = '"' .. scope .. '";r=' .. remaining .. ";t=" .. seconds
 end
 
-local PASSED, REFUSED = "^1 0 0 (%d+) (%d+)$", "^0 (%d+) (%d+)"
+local PASSED, REFUSED = "^1 %d+ 0 (%d+) (%d+)$", "^0 (%d+) (%d+)"
 
 -- By address, before anything is known of the request.
 function M.check()
   local rule = rule_for(ngx.req.get_method(), ngx.var.uri)
   if not rule then return end
   if rule.per_second <= 0 and rule.open_if_away then return end
-  local address = ngx.var.remote_addr
-  -- An IPv6 customer has a whole /64; 0 means that only the store's absence matters.
-  local subject = string.match(address, "^(%x*:%x*:%x*:%x*):") or address
+  local subject = address.customer()
+  -- 0 means that only the store's absence matters.
   local most = rule.per_second > 0 and rule.per_second or 1000000
   local told, why = fast.run(script, { key(subject, rule.scope, WINDOW_MS, subject) }, { most, WINDOW_MS })
   if not told then
@@ -60,7 +60,7 @@ end
 function M.refuses(rules, show, tier, buyer)
   local keys, arguments, is_open = {}, {}, true
   for i, rule in ipairs(rules) do
-    local subject = rule.scope == "show" and show or rule.scope == "buyer" and buyer or ngx.var.remote_addr
+    local subject = rule.scope == "show" and show or rule.scope == "buyer" and buyer or address.customer()
     keys[i] = key(show, "order:" .. rule.scope, rule.window_ms, subject)
     arguments[2 * i - 1], arguments[2 * i] = rule.limit, rule.window_ms
     is_open = is_open and rule.open_if_away
