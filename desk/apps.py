@@ -14,6 +14,7 @@ class DeskConfig(AppConfig):
             settlement,
             statement_types,
             wishes,
+            withdrawal_types,
         )
         from desk.pages import asking
         from ticketing import second_person

@@ -4,7 +4,7 @@ may not decide alone. It owns no way of its own to change anything: it calls the
 and the resolutions that the staff have. Killing it at any line loses nothing; it runs again.
 
     1. what a beat should have ended long ago is ended (orders, top-ups);
-    2. what has no next step gets one (payments, refunds, notifications);
+    2. what has no next step gets one (payments, refunds, withdrawals, notifications);
     3. detectors open cases, and close those whose cause is gone;
     4. cases whose suggested resolution it may take alone are resolved by it, once every `AGAIN_AFTER`.
 """
@@ -24,6 +24,7 @@ from desk.models import Case, CaseState
 from desk.trail import Person
 from payments import outbox
 from payments.models import LIVE_STATES, Notification, OutboxMessage, Payment, Refund, RefundState, Verdict
+from payments.withdrawal_models import Withdrawal, WithdrawalState
 from ticketing import cancel_work, expiry
 from wallet import topups
 
@@ -36,7 +37,8 @@ LIMIT = 200
 ASKED_A_ROUND = 10
 """Each may wait for a channel's time-out."""
 
-Thing = TypeVar("Thing", Payment, Refund)
+Thing = TypeVar("Thing", Payment, Refund, Withdrawal)
+DRIVEN = [str(WithdrawalState.READY), str(WithdrawalState.SENT)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,14 @@ def drive_forgotten(*, now: datetime) -> int:
         outbox.put("notify.apply", key=key, payload=payload, due_at=now, now=now)
         outbox.hasten([key], now=now)
         count += _noted("driven", f"notification {row.pk}", now)
+    for withdrawal in _without_message(Withdrawal, "withdraw:", "state = ANY(%s)", DRIVEN):
+        repair.drive_withdrawal(withdrawal, now=now)
+        count += _noted("driven", withdrawal.number, now)
     return count + cancel_work.look_again(now=now)
 
 
 def _without_message(model: type[Thing], prefix: str, where: str, states: list[str]) -> list[Thing]:
-    """Rows of payments or refunds that are not final and that no message of the outbox drives."""
+    """Rows of payments, refunds or withdrawals that are not final and that no message of the outbox drives."""
     table = model._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(

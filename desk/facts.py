@@ -14,13 +14,14 @@ from django.db.models import Q
 from desk.models import Case
 from payments.models import Notification, OutboxMessage, Payment, Refund
 from payments.reconcile_models import Discrepancy
+from payments.withdrawal_models import Withdrawal
 from risk.switch_models import KillSwitch, Stoppable
 from ticketing.models import Order, Seat, ShowCancellation, Ticket
 from wallet import journal, topups
 from wallet.journal import Booked, SetAside
 from wallet.topups import TopUp
 
-ORDER, TOPUP = "order", "topup"
+ORDER, TOPUP, WITHDRAWAL = "order", "topup", "withdrawal"
 TOLD_MAX = 50
 """So many notifications about one purchase are looked at, the newest."""
 
@@ -33,6 +34,7 @@ class Facts:
 
     order: Order | None
     topup: TopUp | None
+    withdrawal: Withdrawal | None
     payments: list[Payment]
     refunds: list[Refund]
     tickets: list[Ticket]
@@ -61,6 +63,8 @@ class Facts:
             table["order", self.order.number] = self.order.state
         if self.topup is not None:
             table["topup", self.topup.number] = self.topup.state
+        if self.withdrawal is not None:
+            table["withdrawal", self.withdrawal.number] = self.withdrawal.state
         for payment in self.payments:
             unwanted = " (unwanted)" if payment.superseded_at and payment.live else ""
             table["payment", payment.number] = f"{payment.state} {payment.outcome}".strip() + unwanted
@@ -93,6 +97,7 @@ def of(case: Case) -> Facts:
     return Facts(
         order=order,
         topup=topup,
+        withdrawal=_withdrawal(case),
         payments=payments,
         refunds=refunds,
         tickets=list(Ticket.objects.filter(order=order).order_by("pk")) if order else [],
@@ -116,6 +121,11 @@ def _purchase(case: Case) -> tuple[Order | None, TopUp | None]:
     if case.purchase_kind == TOPUP:
         return None, topups.find(case.purchase_number)
     return None, None
+
+
+def _withdrawal(case: Case) -> Withdrawal | None:
+    wanted = case.purchase_number if case.purchase_kind == WITHDRAWAL else ""
+    return Withdrawal.objects.filter(number=wanted).first() if wanted else None
 
 
 def _payments(case: Case) -> list[Payment]:
@@ -160,6 +170,8 @@ def _messages(
     keys = [f"chase:{number}" for number in numbers]
     keys += [f"refund:{refund.number}" for refund in refunds]
     keys += [f"notify:{row.pk}" for row in told]
+    if case.purchase_kind == WITHDRAWAL:
+        keys.append(f"withdraw:{case.purchase_number}")
     if case.subject_kind == "message":
         keys.append(case.subject)
     if case.subject_kind == "show":

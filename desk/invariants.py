@@ -93,4 +93,7 @@ def _driven(facts: Facts) -> Check:
         for refund in facts.refunds
         if refund.state != "succeeded" and f"refund:{refund.number}" not in waiting
     ]
+    withdrawal = facts.withdrawal
+    if withdrawal and withdrawal.is_open and withdrawal.state != "waiting" and withdrawal.hold not in waiting:
+        lost.append(withdrawal.number)
     return Check("something_is_next", not lost, "; ".join(lost))

@@ -13,8 +13,8 @@ from datetime import datetime
 from django.db.models import Sum
 
 from desk.acts import Act, CannotBeDone
-from payments import asking, outbox, refunds, settle
-from payments.models import Outcome, Payment, Refund, RefundState
+from payments import asking, outbox, refunds, settle, withdrawals
+from payments.models import Outcome, Payment, Refund, RefundState, Withdrawal
 from payments.purchases import handler_of
 from ticketing import orders, tickets
 from ticketing.models import OrderState, Seat, SeatState, Ticket, TicketState
@@ -137,6 +137,12 @@ def drive_refund(refund: Refund, *, now: datetime) -> None:
     key = f"refund:{refund.number}"
     outbox.put("refund.drive", key=key, payload={"refund": refund.number}, due_at=now, now=now)
     outbox.hasten([key], now=now)
+
+
+def drive_withdrawal(withdrawal: Withdrawal, *, now: datetime) -> None:
+    payload = {"withdrawal": withdrawal.number}
+    outbox.put(withdrawals.DRIVE, key=withdrawal.hold, payload=payload, due_at=now, now=now)
+    outbox.hasten([withdrawal.hold], now=now)
 
 
 STEPS: tuple[Callable[[Act], bool], ...] = (

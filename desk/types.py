@@ -219,7 +219,7 @@ SELECT message.key AS subject, coalesce(payment.channel, told.channel, '') AS ch
   LEFT JOIN payments_payment payment
     ON payment.number = coalesce(message.payload ->> 'payment', refunded.number, told.payment_number)
  WHERE message.done_at IS NULL AND message.last_error <> '' AND message.attempts >= %(tries)s
-   AND message.kind <> 'statement.fetch'
+   AND message.kind NOT IN ('statement.fetch', 'withdrawal.drive')
    AND NOT message.last_error LIKE %(other_amount)s
 """,
     parameters={"other_amount": "AmountDiffers:%", "tries": 4},

@@ -325,6 +325,18 @@ def book_withdrawal_paid(withdrawal: Withdrawal, *, now: datetime) -> None:
     ledger.capture(key=withdrawal.hold, entry=entry, now=now)
 
 
+def book_withdrawal_after_all(withdrawal: Withdrawal, *, now: datetime) -> None:
+    """
+    It was given back, and the channel paid it out all the same: its owner has it twice until this is booked.
+
+    :raises InsufficientFunds: he has less by now
+    """
+    (bank,) = ledger.open_accounts(AccountKind.BANK, [""], now=now, currency=withdrawal.currency)
+    amount = withdrawal.amount_minor
+    lines = (Line(withdrawal.account, -amount), Line(bank, amount))
+    ledger.post(Entry(withdrawal.hold, "withdrawal", withdrawal.number, lines), at=now)
+
+
 def book_withdrawal_returned(withdrawal: Withdrawal, *, now: datetime) -> None:
     """It came back after it was paid out."""
     bank = ledger.account_code(AccountKind.BANK, currency=withdrawal.currency)

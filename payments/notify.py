@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import F
 
 from basis.sealed import blind_index
-from payments import asking, outbox, refunds, settle, withdrawals
+from payments import asking, outbox, paying_out, refunds, settle
 from payments.channels import registry
 from payments.channels.port import Declined, Notice, NotifyRefused, Paid, Refunded, Reply
 from payments.models import Notification, Payment, PaymentState, Refund, Verdict, Withdrawal
@@ -147,7 +147,7 @@ def unpark(notification_id: int, *, now: datetime) -> None:
 def _apply(row: Notification, *, now: datetime) -> None:
     facts = row.facts
     if facts.get("transfer_number"):
-        withdrawals.told(facts["transfer_number"], now=now)
+        paying_out.told(facts["transfer_number"], now=now)
         return
     payment = Payment.objects.get(number=row.payment_number, channel=row.channel)
     match facts["what"]:

@@ -136,7 +136,7 @@ WITHDRAWAL_LIFECYCLE = lifecycle.Lifecycle(
             WithdrawalState.READY: [WithdrawalState.SENT, WithdrawalState.REFUSED],
             WithdrawalState.SENT: [WithdrawalState.PAID, WithdrawalState.REFUSED],
             WithdrawalState.PAID: [WithdrawalState.RETURNED],
-            WithdrawalState.REFUSED: [],
+            WithdrawalState.REFUSED: [WithdrawalState.PAID],  # the channel paid it out after all
             WithdrawalState.RETURNED: [],
         }
     ),

@@ -1,8 +1,8 @@
 """
-Money out of the product. Asked for, it is reserved in the ledger; approved by a second person where that is due; sent
-from the outbox and asked about until the channel has spoken; then booked, or given back.
+Money out of the product is asked for: reserved in the ledger, and approved by a second person where that is due. From
+then on `payments.paying_out` sends it and asks about it.
 
-Locks: the withdrawal, then its owner's account in the ledger. Nothing is held while a channel is called.
+Locks: the owner's account in the ledger; for what is there already the withdrawal first.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, assert_never
+from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -22,16 +22,6 @@ from basis import numbers
 from basis.sealed import mask_email, mask_phone
 from payments import money, outbox
 from payments.channels import registry
-from payments.channels.payouts import (
-    AskResult,
-    Transfer,
-    TransferAbsent,
-    TransferDone,
-    TransferFailed,
-    TransferReturned,
-    TransferWorking,
-)
-from payments.channels.port import Declined, Unknown
 from payments.withdrawal_models import WITHDRAWAL_LIFECYCLE, Owner, PayeeKind, Withdrawal, WithdrawalState
 from risk import switches
 from risk.trading import marking
@@ -40,8 +30,7 @@ from wallet.money import CNY
 log = logging.getLogger(__name__)
 
 CHANNEL = "alipay"
-LOOK_AGAIN = timedelta(minutes=1)
-"""How soon a withdrawal that may not be sent now is looked at again."""
+DRIVE = "withdrawal.drive"  # payments.paying_out
 PHONE, MAIL, CARD = re.compile(r"1\d{10}"), re.compile(r"[^@\s]{1,64}@[^@\s]{1,60}"), re.compile(r"\d{12,19}")
 
 
@@ -63,10 +52,6 @@ class KeyReused(Exception):
 
 class NotYours(Exception):
     """Who asked for it cannot approve it; or it does not wait for anybody. Nothing was changed."""
-
-
-class AmountDiffers(Exception):
-    """A channel says that it paid out another amount. Staff must look; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +198,7 @@ def reject(*, number: str, actor: str, reason: str, now: datetime) -> Withdrawal
         withdrawal = lock(number)
         if withdrawal.state != WithdrawalState.WAITING:
             raise NotYours(number)
-        _give_back(withdrawal, code="rejected", text=reason, actor=actor, now=now)
+        give_back(withdrawal, code="rejected", text=reason, actor=actor, now=now)
     return withdrawal
 
 
@@ -226,130 +211,11 @@ def _make_ready(withdrawal: Withdrawal, *, reason: str, actor: str, now: datetim
         withdrawal, to=WithdrawalState.READY, at=now, reason=reason, actor=actor, **changes
     )
     key, payload = withdrawal.hold, {"withdrawal": withdrawal.number}
-    outbox.put("withdrawal.drive", key=key, payload=payload, due_at=now, now=now)
+    outbox.put(DRIVE, key=key, payload=payload, due_at=now, now=now)
 
 
-# -- sending it, and asking about it ------------------------------------------------------------------------------
-
-
-@outbox.handles("withdrawal.drive")
-def drive(payload: dict[str, str], *, attempt: int, now: datetime) -> datetime | None:
-    """Send it, or ask about it, once; answer when to look again."""
-    withdrawal = Withdrawal.objects.get(number=payload["withdrawal"])
-    if withdrawal.state in (WithdrawalState.REFUSED, WithdrawalState.RETURNED):
-        return None
-    if withdrawal.state == WithdrawalState.READY:
-        if not _note_sending(withdrawal.number, now=now):
-            return now + LOOK_AGAIN
-        answer = _send(withdrawal)
-    else:
-        answer = _ask_or_send(withdrawal)
-    apply_answer(withdrawal.number, answer, now=now)
-    withdrawal.refresh_from_db()
-    steps = settings.WITHDRAWAL_SCHEDULE_S
-    return now + timedelta(seconds=steps[min(attempt, len(steps) - 1)]) if withdrawal.is_open else None
-
-
-def why_not_now(withdrawal: Withdrawal) -> str:
-    """`stopped` or `held` if it may not be sent now; else empty."""
-    if switches.stopped(switches.WITHDRAWALS):
-        return "stopped"
-    if withdrawal.owner_kind == Owner.MERCHANT and marking.is_held(withdrawal.owner):
-        return "held"
-    return ""
-
-
-def _note_sending(number: str, *, now: datetime) -> bool:
-    """It is written down that it goes out, before it does; False while it may not."""
-    with transaction.atomic():
-        withdrawal = lock(number)
-        if withdrawal.state != WithdrawalState.READY or why_not_now(withdrawal):
-            return False
-        WITHDRAWAL_LIFECYCLE.move(withdrawal, to=WithdrawalState.SENT, at=now, reason="sending", sent_at=now)
-        return True
-
-
-def _send(withdrawal: Withdrawal) -> AskResult:
-    """A refusal counts only if the channel, asked, does not have it after all: it may hide an earlier success."""
-    channel, transfer = registry.payouts()[withdrawal.channel], transfer_of(withdrawal)
-    answer = channel.send(transfer)
-    if not isinstance(answer, Declined):
-        return answer
-    found = channel.ask(transfer)
-    return TransferFailed(answer.code, answer.message) if isinstance(found, TransferAbsent) else found
-
-
-def _ask_or_send(withdrawal: Withdrawal) -> AskResult:
-    answer = registry.payouts()[withdrawal.channel].ask(transfer_of(withdrawal))
-    if isinstance(answer, TransferAbsent) and withdrawal.is_open and not why_not_now(withdrawal):
-        return _send(withdrawal)  # it never arrived there; the same number pays it out once
-    return answer
-
-
-def transfer_of(withdrawal: Withdrawal) -> Transfer:
-    """The withdrawal as its channel is told of it, every time the same."""
-    return Transfer(
-        number=withdrawal.number,
-        amount_minor=withdrawal.amount_minor,
-        currency=withdrawal.currency,
-        kind=withdrawal.payee_kind,
-        account=withdrawal.payee_account,
-        name=withdrawal.payee_name,
-        title=f"Kaipiao {withdrawal.number}",
-        is_company=withdrawal.owner_kind == Owner.MERCHANT,
-    )
-
-
-def apply_answer(number: str, answer: AskResult, *, now: datetime) -> None:
-    """
-    Take a channel's word, in a transaction of its own.
-
-    :raises AmountDiffers: see there
-    """
-    with transaction.atomic():
-        withdrawal = lock(number)
-        match answer:
-            case TransferDone(reference, amount_minor, _at):
-                _paid(withdrawal, reference, amount_minor, now=now)
-            case TransferFailed(code, message):
-                _give_back(withdrawal, code=code, text=message, now=now)
-            case TransferReturned(code, message):
-                _returned(withdrawal, code, message, now=now)
-            case TransferWorking() | TransferAbsent() | Unknown():
-                return
-            case _:
-                assert_never(answer)
-
-
-def _paid(withdrawal: Withdrawal, reference: str, amount_minor: int, *, now: datetime) -> None:
-    if withdrawal.state != WithdrawalState.SENT:
-        return
-    if amount_minor != withdrawal.amount_minor:
-        raise AmountDiffers(f"{withdrawal.number}: {amount_minor}, not {withdrawal.amount_minor}")
-    WITHDRAWAL_LIFECYCLE.move(
-        withdrawal,
-        to=WithdrawalState.PAID,
-        at=now,
-        reason="channel",
-        channel_reference=reference,
-        ended_at=now,
-    )
-    money.book_withdrawal_paid(withdrawal, now=now)
-
-
-def _returned(withdrawal: Withdrawal, code: str, message: str, *, now: datetime) -> None:
-    """Sent back after it was paid out; if we never learned that it was, it was simply refused."""
-    if withdrawal.state == WithdrawalState.SENT:
-        _give_back(withdrawal, code=code, text=message, now=now)
-    elif withdrawal.state == WithdrawalState.PAID:
-        refusal: dict[str, Any] = {"refusal": code[:64], "refusal_text": message[:200]}
-        WITHDRAWAL_LIFECYCLE.move(
-            withdrawal, to=WithdrawalState.RETURNED, at=now, reason=code[:64], ended_at=now, **refusal
-        )
-        money.book_withdrawal_returned(withdrawal, now=now)
-
-
-def _give_back(withdrawal: Withdrawal, *, code: str, text: str, now: datetime, actor: str = "") -> None:
+def give_back(withdrawal: Withdrawal, *, code: str, text: str, now: datetime, actor: str = "") -> None:
+    """It is not paid out: its owner has the money again. The withdrawal is locked; nothing happens if it is over."""
     if not withdrawal.is_open:
         return
     refusal: dict[str, Any] = {"refusal": code[:64], "refusal_text": text[:200]}
@@ -358,16 +224,6 @@ def _give_back(withdrawal: Withdrawal, *, code: str, text: str, now: datetime, a
     )
     money.release_hold(key=withdrawal.hold, now=now)
     log.info("withdrawal.refused", extra={"withdrawal": withdrawal.number, "why": code})
-
-
-def told(number: str, *, now: datetime) -> None:
-    """
-    A message says that the channel's transfer changed: ask now, also about one that is over.
-
-    :raises Withdrawal.DoesNotExist: there is none of this number
-    """
-    withdrawal = Withdrawal.objects.get(number=number)
-    outbox.hasten([withdrawal.hold], now=now)
 
 
 def of_owner(owner_kind: str, owner: str) -> list[Withdrawal]:

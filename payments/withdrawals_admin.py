@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from basis import numbers, staff
 from basis.staff import HistoryInline, LookOnlyAdmin
-from payments import withdrawals
+from payments import paying_out, withdrawals
 from payments.withdrawal_models import Owner, Withdrawal, WithdrawalEvent, WithdrawalState
 from wallet.admin import amount
 
@@ -131,7 +131,7 @@ class WithdrawalAdmin(LookOnlyAdmin):
 
     @admin.display(description=_("waits for"))
     def waits(self, one: Withdrawal) -> str:
-        why = withdrawals.why_not_now(one) if one.is_open else ""
+        why = paying_out.why_not_now(one) if one.is_open else ""
         return str(WAITS[why]) if why else staff.NOTHING
 
     @admin.display(description=_("sent at"))

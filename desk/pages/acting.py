@@ -67,6 +67,10 @@ CANNOT: Mapping[str, Any] = {
     "nothing_to_repair": gettext_lazy("Nothing that we know of is missing."),
     "nothing_known": gettext_lazy("Nothing is known about it here."),
     "not_redirectable": gettext_lazy("This refund cannot go to the wallet."),
+    "no_withdrawal": gettext_lazy("The withdrawal is not known here."),
+    "never_sent": gettext_lazy("It was never sent: the channel cannot know of it."),
+    "not_on_its_way": gettext_lazy("It is not on its way any more. Look again."),
+    "not_yours": gettext_lazy("Another person has to approve it, while it waits. Nothing was done."),
     "no_findings": gettext_lazy("Every finding about the merchant is marked already."),
     "no_money_told": gettext_lazy(
         "The message is not about money that was taken: there is nothing to send back."

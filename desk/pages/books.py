@@ -16,6 +16,7 @@ from desk.facts import Facts
 from desk.models import Case, TrailEntry
 from desk.pages import kinds, words
 from payments.models import Notification, Outcome, Payment, PaymentState, Refund, RefundState, Verdict
+from payments.withdrawal_models import Withdrawal
 from ticketing.wording import channel_name
 from wallet.journal import Booked
 
@@ -51,8 +52,8 @@ def side_by_side(case: Case, facts: Facts) -> list[Book]:
     payment = _in_question(case, facts)
     books = [
         Book(
-            _("Top-up") if facts.topup else pgettext("what was bought", "Order"),
-            "shopping_bag",
+            _title(facts),
+            "account_balance_wallet" if facts.withdrawal else "shopping_bag",
             list(_purchase(facts, payment)),
         ),
         Book(_("Payment"), "payments", list(_payments(facts, payment))),
@@ -60,6 +61,12 @@ def side_by_side(case: Case, facts: Facts) -> list[Book]:
         Book(_("Channel"), "hub", list(_channel(case, facts, payment))),
     ]
     return _marked(books)
+
+
+def _title(facts: Facts) -> str:
+    if facts.withdrawal:
+        return _("Withdrawal")
+    return _("Top-up") if facts.topup else pgettext("what was bought", "Order")
 
 
 def _marked(books: Iterable[Book]) -> list[Book]:
@@ -93,6 +100,22 @@ def _purchase(facts: Facts, payment: Payment | None) -> Iterator[Pair]:
         yield Pair(_("state"), topup.get_state_display(), colour=words.COLOURS.get(topup.state, ""))
         yield Pair(_("amount"), words.amount(topup.amount_minor, topup.currency), AMOUNT, topup.amount_minor)
         yield Pair(_("buyer"), staff.buyer(topup.buyer_id))
+    elif facts.withdrawal:
+        yield from _withdrawal(facts.withdrawal)
+
+
+def _withdrawal(one: Withdrawal) -> Iterator[Pair]:
+    yield Pair(_("number"), staff.number(one.number))
+    yield Pair(_("state"), one.get_state_display(), colour=words.COLOURS.get(one.state, ""))
+    yield Pair(_("amount"), words.amount(one.amount_minor, one.currency))
+    yield Pair(_("whose"), f"{one.get_owner_kind_display()} {one.owner}")
+    yield Pair(_("paid to"), f"{one.get_payee_kind_display()} {one.payee_shown}")
+    yield Pair(_("asked by"), one.requested_by)
+    if one.approved_by:
+        yield Pair(_("approved by"), one.approved_by)
+    yield Pair(_("sent at"), staff.moment(one.sent_at))
+    if one.channel_reference:
+        yield Pair(_("channel’s number"), one.channel_reference)
 
 
 def _order(facts: Facts, payment: Payment | None) -> Iterator[Pair]:

@@ -26,6 +26,7 @@ from desk.models import Case, CaseState, RequestState, Resolution, ResolutionReq
 from desk.pages import acting, books, effects, evidence, kinds, people, story, words
 from desk.pages.inbox import inbox_address, page_number, row
 from desk.pages.posted import posted
+from desk.resolve import right_of
 from payments.models import ChannelCode
 from payments.reconcile_models import Klass
 
@@ -144,7 +145,7 @@ def _resolving(request: HttpRequest, case: Case) -> dict[str, Any]:
         .first()
     )
     context: dict[str, Any] = {
-        "may_resolve": request.user.has_perm(f"desk.resolve_{case.queue}"),
+        "may_resolve": _may_resolve(request, case),
         "ways": [_choice(request, case, way, kind) for way in kind.ways] if kind else [],
         "waiting": waiting,
         "waiting_way": kinds.resolution_title(case.kind, waiting.resolution) if waiting else "",
@@ -193,11 +194,15 @@ def _done(case: Case, one: Resolution) -> Mapping[str, Any]:
     }
 
 
+def _may_resolve(request: HttpRequest, case: Case) -> bool:
+    return bool(request.user.has_perm(right_of(case)))
+
+
 @posted
 def resolve(request: HttpRequest, pk: int) -> HttpResponse:
     """Do what was previewed, or ask a second person for it."""
     case = get_object_or_404(Case, pk=pk)
-    if not request.user.has_perm(f"desk.resolve_{case.queue}"):
+    if not _may_resolve(request, case):
         raise PermissionDenied
     with inbox.counted_again([case.pk], now=timezone.now()):
         acting.confirm(request, case)

@@ -119,6 +119,11 @@ _ANSWERS: Mapping[str, Any] = {
     "Refunded": _("refunded"),
     "RefundAccepted": _("the refund is on its way"),
     "RefundAbsent": _("the refund is not known there"),
+    "TransferDone": _("paid out"),
+    "TransferWorking": _("it works on the transfer"),
+    "TransferAbsent": _("the transfer is not known there"),
+    "TransferFailed": _("the transfer failed"),
+    "TransferReturned": _("the payee’s bank sent it back"),
 }
 _ACTIONS: Mapping[str, Any] = {
     "resolved": _("resolved"),
@@ -150,6 +155,7 @@ _THINGS: Mapping[str, Any] = {
     "hold": _("money set aside"),
     "amount": _("amount"),
     "discrepancy": _("discrepancy"),
+    "withdrawal": _("withdrawal"),
     "finding": _("finding"),
     "settlement": _("settlement to the merchant"),
     "show": _("show"),
@@ -159,6 +165,7 @@ _MESSAGES: Mapping[str, Any] = {
     "payment.chase": _("the channel is asked about the payment"),
     "refund.drive": _("the refund is sent to the channel"),
     "notify.apply": _("the channel's message is applied"),
+    "withdrawal.drive": _("the channel is sent the transfer, or asked about it"),
     "show.cancel": _("the show's orders are ended and refunded"),
 }
 _FACTS: Mapping[str, Any] = {
@@ -168,6 +175,7 @@ _FACTS: Mapping[str, Any] = {
     "reason": _("reason"),
     "reference": _("reference"),
     "account": _("account"),
+    "tries": _("tries"),
     "says": _("what it says"),
     "kind": _("kind"),
     "day": _("day"),

@@ -44,8 +44,11 @@ SELECT withdrawal.number AS what,
   LEFT JOIN wallet_hold hold ON hold.key = 'withdraw:' || withdrawal.number
   LEFT JOIN wallet_account account ON account.id = hold.account_id
  WHERE hold.id IS NULL OR hold.amount_minor <> withdrawal.amount_minor OR account.code <> withdrawal.account
-    OR hold.state <> CASE WHEN withdrawal.state IN ('paid', 'returned') THEN 'captured'
-                          WHEN withdrawal.state = 'refused' THEN 'released' ELSE 'reserved' END
+    OR hold.state <> CASE WHEN withdrawal.state = 'refused' THEN 'released'
+                          WHEN withdrawal.state IN ('waiting', 'ready', 'sent') THEN 'reserved'
+                          WHEN EXISTS (SELECT 1 FROM payments_withdrawalevent event  -- paid out after all
+                                        WHERE event.withdrawal_id = withdrawal.id AND event.to_state = 'refused')
+                          THEN 'released' ELSE 'captured' END
 """,
 )
 

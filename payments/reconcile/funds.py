@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import connection
 
-from payments.reconcile.settle import PAID_OUT
+from payments.reconcile.settle import PAID_OUT_AS_BOOKED
 
 MANY = 100
 NAMING = "SELECT refunds_by FROM live_funds ORDER BY day DESC LIMIT 1"
@@ -124,7 +124,8 @@ SELECT 'funds_differ', kind, reference, day, id, 0, amount_minor, currency,
        jsonb_build_object('line', line_no, 'reference', reference), concat_ws('/', day, currency, amount_minor)
   FROM payments_statementline line
  WHERE channel = %(channel)s
-   AND (kind = 'other' AND NOT ({PAID_OUT}) OR kind IN ('payment', 'refund') AND number = '' AND payment_number = '')
+   AND (kind = 'other' AND NOT ({PAID_OUT_AS_BOOKED})
+        OR kind IN ('payment', 'refund') AND number = '' AND payment_number = '')
    AND (day = %(day)s AND statement_id = %(funds)s
         OR id IN (SELECT line_id FROM waiting WHERE klass = 'funds_differ')
            AND statement_id IN (SELECT id FROM live_funds))

@@ -21,6 +21,10 @@ PAID_OUT = """line.kind = 'other' AND EXISTS (
   SELECT 1 FROM payments_withdrawal withdrawal
    WHERE withdrawal.number = line.payment_number AND withdrawal.channel = line.channel
      AND withdrawal.currency = line.currency AND withdrawal.amount_minor = abs(line.amount_minor))"""
+# The same of one that our books say was not paid out: its movement is told, its withdrawal asked about.
+PAID_OUT_AS_BOOKED = PAID_OUT.replace(
+    "withdrawal.channel = line.channel", "withdrawal.channel = line.channel AND withdrawal.state <> 'refused'"
+)
 # Fees stand in lines of their own, or are told inside the line of a payment.
 MOVED = f"""
 WITH moved AS (

@@ -16,15 +16,17 @@ from django.db import connection, transaction
 
 from desk import wishes
 from desk.models import Case, CaseState
-from payments import money, refunds, tasks
+from payments import money, refunds, tasks, withdrawals
 from payments.channels import registry
 from payments.models import Discrepancy, OutboxMessage, Payment, Refund, Statement
+from payments.withdrawal_models import Withdrawal
 from risk.trading import marking
 from tests.conftest import Clock
 from tests.desk import wanting
 from tests.desk.conftest import Desk
 from tests.payments.conftest import Till
 from tests.reconcile.night import Night
+from ticketing import settling
 from ticketing.models import Event, Order, Ticket
 from ticketing.tasks import judge_todays_trading
 from wallet import ledger
@@ -266,6 +268,56 @@ def show_to_cancel(world: World) -> Scene:
     )
 
 
+# -- money on its way out --------------------------------------------------------------------------------------------
+
+
+def withdrawal_stuck(world: World) -> Scene:
+    """The channel paid it out, its answer was lost, and for hours it does not answer."""
+    world.till.house.fault("http_500_after_success", op="transfer", times=1)
+    world.till.house.fault("http_500", op="transfer_query", times=None)
+    buyer = world.buyer("lin", cash=10_000)
+    one = _withdrawn(world, "buyer", str(buyer.pk), 5_000)
+    world.pass_time(seconds=1)
+    world.pass_time(hours=2, minutes=1)
+    case = world.desk.one("withdrawal_stuck")
+    return Scene(
+        case,
+        "mark_paid_out",
+        {"reference": "3126112200000001"},
+        then=world.fine_weather,
+        truth=lambda: Withdrawal.objects.get(pk=one.pk).state == "paid",
+    )
+
+
+def withdrawal_unapproved(world: World) -> Scene:
+    """An organiser's large one, of what was sold at the channel and settled, that nobody looked at."""
+    world.settings.WITHDRAWAL_TWO_PEOPLE_FROM_MINOR = 10_000
+    order, _payment = world.paid()
+    show = world.till.show
+    world.desk.clock.now = show.starts_at + world.settings.SETTLEMENT_AFTER
+    settling.settle_due(now=world.desk.clock.advance(minutes=1))
+    one = _withdrawn(world, "merchant", show.event.organiser.code, order.amount_minor // 2)
+    world.desk.clock.advance(hours=1, minutes=1)
+    case = world.desk.one("withdrawal_unapproved")
+    return Scene(
+        case,
+        "reject_withdrawal",
+        truth=lambda: Withdrawal.objects.get(pk=one.pk).state == "refused",
+    )
+
+
+def _withdrawn(world: World, kind: str, owner: str, amount: int) -> Withdrawal:
+    return withdrawals.request(
+        owner_kind=kind,
+        owner=owner,
+        payee=withdrawals.Payee("alipay", "13812345678", "林薇"),
+        amount_minor=amount,
+        client_key="k",
+        actor="mei",
+        now=world.desk.clock(),
+    )
+
+
 # -- the morning after: statements -----------------------------------------------------------------------------------
 
 
@@ -364,7 +416,7 @@ SCENES: dict[str, Callable[[World], Scene]] = {
     for scene in (
         *(payment_unknown, payment_unclosed, amount_differs, notification_unknown, refund_refused),
         *(refund_silent, message_failing, hold_orphaned, suspense_differs, state_inconsistent),
-        *(merchant_suspect, refund_wanted, show_to_cancel),
+        *(merchant_suspect, refund_wanted, show_to_cancel, withdrawal_stuck, withdrawal_unapproved),
         *(statement_missing_here, statement_missing_there, statement_differs, statement_status),
         *(statement_ledger, statement_late, statement_refused),
     )

@@ -14,7 +14,7 @@ from django.test import override_settings
 
 from accounts.models import User
 from operations import seeding
-from payments import asking, checkout, disputes, money, outbox, redirect, refunds, withdrawals
+from payments import asking, checkout, disputes, money, outbox, paying_out, redirect, refunds, withdrawals
 from payments.channels import payouts, port
 from payments.models import (
     Notification,
@@ -295,7 +295,7 @@ class Scene:
         ):
             self.withdraw(name, "buyer", str(self.buyers[0].pk), card, 1_000)
         self.drain()
-        withdrawals.told(self.withdrawn["back"].number, now=self.tick())
+        paying_out.told(self.withdrawn["back"].number, now=self.tick())
         self.drain()
         self.withdraw("waiting", "merchant", self.show.event.organiser.code, "6222020000001235", 30_000)
 

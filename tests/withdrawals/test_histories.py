@@ -15,7 +15,7 @@ from operations import audit
 from operations.audit import ledger as ledger_checks
 from operations.audit import withdrawals as withdrawal_checks
 from operations.audit.schedules import HOLDS_BELONG_TO_SOMETHING
-from payments import money, outbox, withdrawals
+from payments import money, outbox, paying_out, withdrawals
 from payments.channels.payouts import TransferFailed, TransferReturned, TransferWorking
 from payments.channels.port import Declined, Unknown
 from payments.withdrawal_models import Withdrawal
@@ -100,7 +100,7 @@ class Histories(RuleBasedStateMachine):
         if not paid:
             return
         one = paid[which % len(paid)]
-        withdrawals.apply_answer(one.number, TransferReturned("CARD"), now=self.clock())
+        paying_out.apply_answer(one.number, TransferReturned("CARD"), now=self.clock())
         self.returned += one.amount_minor
 
     @rule(held=st.booleans())
@@ -162,5 +162,5 @@ def test_a_failure_told_after_working_is_the_owners_money_again(out, paymaster, 
     paymaster.send_answers = [TransferWorking()]
     outbox.drain(clock=clock, lane=outbox.COMPENSATE)
     for _ in range(2):
-        withdrawals.apply_answer(one.number, TransferFailed("CARD"), now=clock())
+        paying_out.apply_answer(one.number, TransferFailed("CARD"), now=clock())
     assert ledger.lock_available([one.account])[one.account] == 10_000

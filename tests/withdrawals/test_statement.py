@@ -10,6 +10,7 @@ from operations import audit
 from operations.audit.books import CLEARING_IS_OWED, SETTLEMENTS_ARE_BOOKED, SETTLEMENTS_ARE_STATED
 from operations.audit.withdrawals import CHECKS
 from payments import outbox
+from payments.channels.port import Declined
 from payments.models import Discrepancy, StatementLine
 from payments.reconcile import run
 from tests.reconcile.conftest import DAY, MORNING_AFTER
@@ -53,3 +54,18 @@ def test_a_movement_that_names_a_withdrawal_is_known_if_its_amount_is(buyer, out
     wanted = (*CHECKS, CLEARING_IS_OWED, SETTLEMENTS_ARE_BOOKED, SETTLEMENTS_ARE_STATED)
     found = audit.audit(now=clock.now, checks=wanted)
     assert {each.check.name: each.violations for each in found if not each.ok} == {}
+
+
+def test_a_movement_of_one_that_was_given_back_is_a_difference(buyer, out, clock, paymaster):
+    clock.now = NOON
+    paymaster.send_answers = [Declined("PAYEE_NOT_EXIST")]
+    one = out.buyer(buyer("lin", cash=10_000))
+    outbox.drain(clock=clock, lane=outbox.COMPENSATE)
+    one.refresh_from_db()
+    assert one.state == "refused"
+    hand = Hand()
+    paid = hand.pay(NOON)
+    hand.load(DAY, [hand.of(paid, NOON)])
+    hand.load(DAY, [hand.moved(paid, NOON), movement(one.number, -5_000)], "funds")
+    run.reconcile(channel="alipay", day=DAY, now=MORNING_AFTER)
+    assert Discrepancy.objects.get(klass="funds_differ").theirs_minor == -5_000

@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from payments import money, outbox, withdrawals
+from payments import money, outbox, paying_out, withdrawals
 from payments.channels.payouts import TransferFailed, TransferReturned, TransferWorking
 from payments.channels.port import Declined, Unknown
 from payments.models import OutboxMessage
@@ -203,7 +203,7 @@ class TestRefused:
         one = out.buyer(lin, payee=CARD)
         assert drive(clock, one) == "paid"
         paymaster.ask_answers = [TransferReturned("CARD", "account closed")]
-        withdrawals.told(one.number, now=clock())
+        paying_out.told(one.number, now=clock())
         assert drive(clock, one) == "returned"
         assert (cash(lin), bank()) == ((10_000, 0), 0)
 
