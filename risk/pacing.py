@@ -207,17 +207,18 @@ def look(*, room: Room, stock: Stock, now: datetime) -> Situation:
         waiting_room.wish(room)
     room_key, _marks, claims_key = waiting_room.keys(room.show, room.epoch, 0)
     pipe = fast.store().pipeline(transaction=False)
-    pipe.hmget(room_key, ["issued", "serving", "floor", "advanced_ms", "left"])
+    pipe.hmget(room_key, ["issued", "serving", "floor", "advanced_ms", "left", "came_before"])
     pipe.lrange(_keys(room)[1], 0, -1)
     pipe.bitcount(claims_key)
     counters, waves, claims = pipe.execute()
-    issued, serving, floor, advanced_ms, left = (int(value or 0) for value in counters)
+    issued, serving, floor, advanced_ms, left, before = (int(value or 0) for value in counters)
     seen = tuple(Wave(*map(int, wave.split(":"))) for wave in waves)
     had_window = [
         wave.serving for wave in seen if wave.second * 1000 <= now_ms - room.claim_window_s * 1000 - 1000
     ]
     floor = max([floor, *had_window])
-    came = _came(claims_key, floor)
+    # Who came before the store was wiped has no bit in it any more, and is evidence all the same.
+    came, claims = before + _came(claims_key, floor), before + claims
     gone = leaving.vacated(room, serving=serving, floor=floor)
     return Situation(room, stock, now_ms, issued, serving, floor, claims, came, advanced_ms, seen, left, gone)
 
@@ -226,11 +227,11 @@ def counters(room: Room) -> dict[str, int]:
     """What a room's counters are now, for those who look; empty while the store is away or does not have the room."""
     room_key, _marks, claims_key = waiting_room.keys(room.show, room.epoch, 0)
     try:
-        seen = fast.store().hmget(room_key, ["issued", "serving", "floor", "pace", "epoch"])
-        if seen[4] is None or int(seen[4]) != room.epoch:
+        seen = fast.store().hmget(room_key, ["issued", "serving", "floor", "pace", "came_before", "epoch"])
+        if seen[5] is None or int(seen[5]) != room.epoch:
             return {}
-        issued, serving, floor, pace = (int(value or 0) for value in seen[:4])
-        claims, came = int(fast.store().bitcount(claims_key)), _came(claims_key, floor)
+        issued, serving, floor, pace, before = (int(value or 0) for value in seen[:5])
+        claims, came = before + int(fast.store().bitcount(claims_key)), before + _came(claims_key, floor)
         gone = leaving.vacated(room, serving=serving, floor=floor)
     except fast.FastStoreAway:
         return {}
@@ -304,6 +305,7 @@ def _checkpoint(seen: Situation, serving: int, now: datetime) -> None:
         issued_safe=seen.issued + ISSUED_MARGIN + joined if seen.issued else 0,
         serving_seen=serving,
         floor_seen=seen.floor,
+        came_seen=seen.came,
         seen_at=now,
     )
 

@@ -53,6 +53,7 @@ class Room(models.Model):
     issued_safe = models.BigIntegerField(default=0, editable=False)
     serving_seen = models.BigIntegerField(default=0, editable=False)
     floor_seen = models.BigIntegerField(default=0, editable=False)
+    came_seen = models.BigIntegerField(default=0, editable=False)
     sold_out = models.BooleanField(_("sold out"), default=False, editable=False)
     seen_at = models.DateTimeField(null=True, editable=False)
 

@@ -121,7 +121,7 @@ def start_over(*, show: str, actor: str, now: datetime) -> Room:
         facts = {"epoch": room.epoch + 1}
         room.epoch += 1
         room.seed, room.drawn, room.state = draw.new_seed(), None, RoomState.CLOSED
-        room.issued_safe = room.serving_seen = room.floor_seen = 0
+        room.issued_safe = room.serving_seen = room.floor_seen = room.came_seen = 0
         room.sold_out = False
         _record(room, "start over", actor, now, facts)
     _put(room)

@@ -171,6 +171,7 @@ def restore(room: Room, *, now_ms: int) -> bool:
         "issued": room.issued_safe,
         "serving": room.serving_seen,
         "floor": room.floor_seen,
+        "came_before": room.came_seen,
         "restored_ms": now_ms,
     }
     if room.drawn is not None:

@@ -312,6 +312,37 @@ def test_a_wiped_store_gives_everybody_his_place_back(opened: Room, clock: Any) 
     assert serving() == served
 
 
+def test_a_wiped_store_forgets_nothing_of_who_comes_and_buys(opened: Room, clock: Any) -> None:
+    """Without it nobody of all those let in had come: twenty were let in for each seat that is left."""
+    steering.adjust(show=SHOW, actor="ops", now=clock(), claim_window_s=5, pass_life_s=10, max_inside=400)
+    numbers = {buyer: signed(buyer, enter(buyer, clock())) for buyer in range(1, 1001)}
+    came: set[int] = set()
+    sold = 0
+
+    def on(seconds: int, free: int) -> Any:
+        nonlocal sold
+        for _ in range(seconds):
+            clock.advance(seconds=1)
+            stock = Stock(free=free, held=0, orders=sold, seats_ordered=sold)
+            told = step(show=SHOW, stock=stock, now=clock())
+            assert told is not None
+            for buyer in range(1, told.serving + 1):
+                if buyer not in came and ask(buyer, clock(), numbers[buyer]).status == "admitted":
+                    came.add(buyer)
+                    sold += buyer % 2  # every other one buys
+        return told
+
+    before = on(25, free=10_000)
+    assert before.show_up > 0.9
+    assert before.conversion < 0.8
+    fast.store().flushdb()
+    after = on(1, free=10_000)
+    assert after.show_up == pytest.approx(before.show_up, abs=0.15)
+    assert after.conversion == pytest.approx(before.conversion, abs=0.15)
+    scarce = on(12, free=3)
+    assert scarce.serving - after.serving < 20
+
+
 def test_a_wiped_store_is_restored_by_the_pacer_with_the_same_draw(room: Room, clock: Any) -> None:
     steering.collect(show=SHOW, actor="ops", now=clock())
     numbers = {buyer: signed(buyer, enter(buyer, clock())) for buyer in range(1, 101)}
