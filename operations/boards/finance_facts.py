@@ -142,30 +142,14 @@ class Latest:
 
 
 @dataclass(frozen=True, slots=True)
-class FinanceFacts:
-    """Sums of a period [since, until) by channel and currency; what is open, whenever it began."""
+class Standing:
+    """Sums of a period by channel and currency; what is open, whenever it began."""
 
-    as_of: datetime
-    since: datetime
-    until: datetime
     took: dict[Pair, Sum]
     refunded: dict[Pair, Sum]
-    fees_milli: dict[Pair, Sum]
     returning: list[Returning]
     hot: list[Balance]
-    bounded: list[Wallets]
-    days: dict[tuple[str, str, date], int]
-    latest: list[Latest]
     differences: list[Difference]
-    settled: dict[tuple[str, str, str], int]  # by channel, currency and kind: fee, transfer
-
-    @property
-    def days_of(self) -> dict[str, date]:
-        """The period as statements have it: by days. A list's filter."""
-        first, last = (
-            timezone.localtime(at).date() for at in (self.since, self.until - timedelta(seconds=1))
-        )
-        return {"day__gte": first, "day__lte": last}
 
     @property
     def pairs(self) -> list[Pair]:
@@ -183,6 +167,33 @@ class FinanceFacts:
         return -next(mine, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class FinanceFacts(Standing):
+    """What stands, and all else about the period [since, until)."""
+
+    as_of: datetime
+    since: datetime
+    until: datetime
+    fees_milli: dict[Pair, Sum]
+    bounded: list[Wallets]
+    days: dict[tuple[str, str, date], int]
+    latest: list[Latest]
+    settled: dict[tuple[str, str, str], int]  # by channel, currency and kind: fee, transfer
+
+    @property
+    def days_of(self) -> dict[str, date]:
+        """The period as statements have it: by days. A list's filter."""
+        first, last = (
+            timezone.localtime(at).date() for at in (self.since, self.until - timedelta(seconds=1))
+        )
+        return {"day__gte": first, "day__lte": last}
+
+
+def standing(*, since: datetime, until: datetime) -> Standing:
+    """What there is to watch: no walk over all wallets, statements and days."""
+    return Standing(**_standing({"since": since, "until": until}))
+
+
 def gather(
     *, since: datetime, until: datetime, days_from: datetime, zone: str, now: datetime
 ) -> FinanceFacts:
@@ -194,29 +205,35 @@ def gather(
         as_of=now,
         since=since,
         until=until,
-        took=_sums(TOOK, values),
-        refunded=_sums(REFUNDED, values),
         fees_milli=_sums(FEES, values),
-        returning=[Returning(*row) for row in _asked(RETURNING, values)],
-        hot=[
-            Balance(kind, owner, currency, key, int(minor))
-            for kind, owner, currency, key, minor in _asked(HOT, values)
-        ],
         bounded=[
             Wallets(kind, currency, count, int(minor), int(held))
             for kind, currency, count, minor, held in _asked(BOUNDED, values)
         ],
         days={(what, channel, day): int(minor) for what, channel, day, minor in _asked(DAYS, values)},
         latest=[Latest(*row) for row in _asked(STATEMENTS, values)],
-        differences=[
-            Difference(channel, currency, klass, count, int(minor))
-            for channel, currency, klass, count, minor in _asked(DIFFERENCES, values)
-        ],
         settled={
             (channel, currency, kind): int(minor)
             for channel, currency, kind, minor in _asked(SETTLED, values)
         },
+        **_standing(values),
     )
+
+
+def _standing(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "took": _sums(TOOK, values),
+        "refunded": _sums(REFUNDED, values),
+        "returning": [Returning(*row) for row in _asked(RETURNING, values)],
+        "hot": [
+            Balance(kind, owner, currency, key, int(minor))
+            for kind, owner, currency, key, minor in _asked(HOT, values)
+        ],
+        "differences": [
+            Difference(channel, currency, klass, count, int(minor))
+            for channel, currency, klass, count, minor in _asked(DIFFERENCES, values)
+        ],
+    }
 
 
 def _sums(sql: str, values: dict[str, Any]) -> dict[Pair, Sum]:

@@ -18,6 +18,7 @@ from django.core.cache import cache
 FRESH_S, FRESH_S_MAX = 2.0, 60.0
 RESTS = 10  # times as long as it took to gather
 KEPT_S = 300
+AWAITED_S, LOOKS_AGAIN_S = 5.0, 0.05
 T = TypeVar("T")
 
 
@@ -30,16 +31,37 @@ class Kept:
 
 
 def shared(key: str, gather: Callable[[], T]) -> T:
-    """What `gather` answered lately. While the cache is away everybody gathers for himself."""
+    """
+    What `gather` answered lately. Who comes while nothing is kept and somebody counts already waits for him, a while.
+    While the cache is away everybody gathers for himself.
+    """
     kept: Kept | None = cache.get(f"board:{key}")
-    if kept is not None and (time.time() < kept.until or not cache.add(f"board:{key}:busy", 1, FRESH_S_MAX)):
-        facts: T = kept.facts
-        return facts
+    if kept is None or time.time() >= kept.until:
+        mine = cache.add(f"board:{key}:busy", 1, FRESH_S_MAX)
+        if not mine and kept is None:
+            kept = _awaited(key)
+        if mine or kept is None:
+            return _gathered(key, gather, mine=mine)
+    facts: T = kept.facts
+    return facts
+
+
+def _awaited(key: str) -> Kept | None:
+    """What somebody else is counting just now; None if he is done without an answer, or takes too long."""
+    until = time.monotonic() + AWAITED_S
+    while cache.get(f"board:{key}:busy") is not None and time.monotonic() < until:
+        time.sleep(LOOKS_AGAIN_S)
+    kept: Kept | None = cache.get(f"board:{key}")
+    return kept
+
+
+def _gathered(key: str, gather: Callable[[], T], *, mine: bool) -> T:
     began = time.perf_counter()
     try:
         found = gather()
         rests = min(FRESH_S_MAX, max(FRESH_S, RESTS * (time.perf_counter() - began)))
         cache.set(f"board:{key}", Kept(found, time.time() + rests), KEPT_S)
     finally:
-        cache.delete(f"board:{key}:busy")
+        if mine:
+            cache.delete(f"board:{key}:busy")
     return found

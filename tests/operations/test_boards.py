@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from html import unescape
@@ -247,6 +249,41 @@ def test_who_looks_again_is_shown_what_was_counted_and_as_of_when(
     assert sharing.shared("again", lambda: 99) == 1
     cache.delete("board:again:busy")
     assert sharing.shared("again", lambda: 99) == 99
+
+
+def test_who_comes_first_counts_for_all_also_when_nothing_is_kept_yet(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, waiting, counting = [], threading.Semaphore(0), threading.Event()
+    look = sharing._awaited
+
+    def gather() -> int:
+        counted.append(1)
+        counting.set()
+        for _ in range(3):
+            assert waiting.acquire(timeout=20)
+        return len(counted)
+
+    def awaited(key: str) -> Any:
+        waiting.release()
+        return look(key)
+
+    monkeypatch.setattr(sharing, "_awaited", awaited)
+    with ThreadPoolExecutor(4) as crowd:
+        answers = [crowd.submit(sharing.shared, "crowd", gather)]
+        assert counting.wait(20)
+        answers += [crowd.submit(sharing.shared, "crowd", gather) for _ in range(3)]
+        assert [answer.result(30) for answer in answers] == [1, 1, 1, 1]
+    assert len(counted) == 1
+
+
+def test_one_who_ends_without_an_answer_keeps_nobody_waiting(db: None) -> None:
+    def failing() -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        sharing.shared("failing", failing)
+    assert sharing.shared("failing", lambda: 7) == 7
 
 
 def test_what_takes_long_to_count_is_kept_for_longer(scene: Scene, undone: None) -> None:

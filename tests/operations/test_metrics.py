@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from accounts.models import User
 from operations import seeding
-from operations.boards.metrics import Figures
+from operations.boards.metrics import RECENT, Figures
 from payments.models import Payment
 from risk import refusals
 from tests.operations.scene import Scene
@@ -38,6 +38,14 @@ def samples(scene: Scene, undone: None) -> dict[tuple[str, frozenset[Any]], floa
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in Figures(scene.now).collect()
         for sample in family.samples
+    }
+
+
+def samples_of(text: str) -> dict[Any, float]:
+    found = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+    return {
+        (one.name if not one.labels else (one.name, frozenset(one.labels.items()))): one.value
+        for one in found
     }
 
 
@@ -72,6 +80,24 @@ def test_what_it_says_can_be_read_by_prometheus(scene: Scene, undone: None, sett
     families = list(text_string_to_metric_families(answer.content.decode()))
     assert len(families) > 25
     assert all(family.name.startswith("kaipiao_") and family.documentation for family in families)
+
+
+def test_several_scrapers_cost_one_counting_and_are_told_its_age(
+    scene: Scene, undone: None, settings: Any
+) -> None:
+    settings.METRICS_TOKEN = TOKEN
+    first = samples_of(asked().content.decode())
+    assert first["kaipiao_metrics_age_seconds"] == 0
+    with CaptureQueriesContext(connection) as queries:
+        again = samples_of(asked().content.decode())
+    assert not [query for query in queries if "payments_payment" in query["sql"]]
+    assert again.pop("kaipiao_metrics_age_seconds") > 0
+    assert again.items() <= first.items()
+
+
+def test_the_payments_of_the_last_minutes_are_counted(scene: Scene, samples: Any) -> None:
+    begun = Payment.objects.filter(created_at__gt=scene.now - RECENT, events__from_state="")
+    assert of(samples, "payments_recent") == begun.count() > 0
 
 
 def test_it_counts_the_rows(scene: Scene, samples: Any) -> None:
