@@ -32,16 +32,16 @@ def count(show: str, codes: Mapping[str, int], *, tier: str = "", now: datetime)
     """Add refusals of one show by code, and of its `tier` if that is known: one round trip."""
     if not show or not codes:
         return
-    pipe = fast.store().pipeline(transaction=False)
     key = _key(show, now)
-    for code, times in codes.items():
-        pipe.hincrby(key, code[:40], times)
-        if tier:
-            pipe.hincrby(_by_tier(key), f"{tier}:{code[:40]}", times)
-    pipe.expire(key, KEPT)
-    if tier:
-        pipe.expire(_by_tier(key), KEPT)
     with contextlib.suppress(fast.FastStoreAway):
+        pipe = fast.store().pipeline(transaction=False)
+        for code, times in codes.items():
+            pipe.hincrby(key, code[:40], times)
+            if tier:
+                pipe.hincrby(_by_tier(key), f"{tier}:{code[:40]}", times)
+        pipe.expire(key, KEPT)
+        if tier:
+            pipe.expire(_by_tier(key), KEPT)
         pipe.execute()
 
 
@@ -84,10 +84,10 @@ def told_at_edge(*, hours: int, now: datetime) -> Counter[str]:
 
 def _summed(keys: list[str]) -> Counter[str]:
     found: Counter[str] = Counter()
-    pipe = fast.store().pipeline(transaction=False)
-    for key in keys:
-        pipe.hgetall(key)
     with contextlib.suppress(fast.FastStoreAway):
+        pipe = fast.store().pipeline(transaction=False)
+        for key in keys:
+            pipe.hgetall(key)
         for hour in pipe.execute():
             found.update({code: int(times) for code, times in hour.items()})
     return found

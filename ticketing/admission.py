@@ -92,10 +92,10 @@ def used_for(admitted: Pass, tier_ids: Sequence[int]) -> dict[int, str]:
     The tiers for which the pass has given an order, and by what: an order number, or `key:` and the client's key.
     Empty while the store is away.
     """
-    pipe = fast.store().pipeline(transaction=False)
-    for tier_id in tier_ids:
-        pipe.get(keys.admission(tier_id, admitted.nonce))
     try:
+        pipe = fast.store().pipeline(transaction=False)
+        for tier_id in tier_ids:
+            pipe.get(keys.admission(tier_id, admitted.nonce))
         found = pipe.execute()
     except fast.FastStoreAway:
         return {}

@@ -325,6 +325,40 @@ def test_a_silent_store_holds_nobody_up(
     assert http.post(f"{one.url}/api/v1/orders").status_code == 200
 
 
+@pytest.mark.parametrize("ill", [("CONFIG", "SET", "maxmemory", "1"), ("REPLICAOF", "127.0.0.1", "1")])
+def test_a_store_that_takes_no_writes_is_a_store_that_is_away(
+    edges: Edges, stub: Stub, http: httpx2.Client, own_store: Any, settings: Any, ill: tuple[str, ...]
+) -> None:
+    """Out of memory, or a replica since its primary changed: reads open, orders closed; and well again by itself."""
+    import redis
+
+    from basis import fast
+    from risk.limiter import Rule, ask
+
+    _server, url = own_store
+    well = {"CONFIG": ("CONFIG", "SET", "maxmemory", "0"), "REPLICAOF": ("REPLICAOF", "NO", "ONE")}[ill[0]]
+    one = edges(upstream=stub.address, redis_url=url, limits=edge.usual_limits(reads=100, writes=50))
+    hand = redis.Redis.from_url(url)
+    settings.REDIS_URL = url
+    fast.store.cache_clear()
+
+    def order() -> int:
+        return http.post(f"{one.url}/api/v1/orders").status_code
+
+    try:
+        assert order() == 200
+        hand.execute_command(*ill)
+        assert http.get(f"{one.url}/wallet/").status_code == 200
+        assert order() == 503
+        assert ask("show", [Rule("buyer", "7", 5)], open_if_away=True).passed
+        assert ask("show", [Rule("buyer", "7", 5)], open_if_away=False).refused_by == "store_away"
+        hand.execute_command(*well)
+        assert order() == 200
+        assert ask("show", [Rule("buyer", "7", 5)], open_if_away=False).passed
+    finally:
+        fast.store.cache_clear()
+
+
 def test_made_up_queue_numbers_do_not_get_round_the_limit(
     edges: Edges, stub: Stub, http: httpx2.Client
 ) -> None:

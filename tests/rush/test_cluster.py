@@ -215,3 +215,25 @@ def test_a_node_that_dies_is_replaced(edge, cluster, rush, crowd):
     rush.turn()
     assert {order.tier.code for order in Order.objects.all()} == {here[0], there[0]}
     assert Order.objects.filter(buyer_id=others[5].pk).count() == 1  # the same key, asked again and again
+
+
+def test_a_cluster_that_is_away_is_a_store_that_is_away(tmp_path, settings, rush, crowd, clock):
+    """Reads stay open, orders close or come the slow way, and nobody sees an error that is not one of ours."""
+    from risk import limiter
+
+    (lin,) = crowd(1)
+    rule = limiter.Rule("buyer", "7", 9)
+    with nodes.running(tmp_path, masters=3, replicas=0) as running:
+        settings.REDIS_URL = running.url
+        fast.store.cache_clear()
+        assert limiter.ask("small", [rule], open_if_away=False).passed
+        for node in running.masters:
+            node.kill()
+        for _known_before in (True, False):
+            assert limiter.ask("small", [rule], open_if_away=True).passed
+            assert limiter.ask("small", [rule], open_if_away=False).refused_by == "store_away"
+            refusals.count("small", {"busy": 1}, now=clock())
+            assert not refusals.told("small", hours=1, now=clock())
+            with pytest.raises(fast.FastStoreAway):
+                rush.submit(lin)
+            fast.store.cache_clear()
