@@ -18,6 +18,7 @@ from django_ratelimit.core import get_usage
 from basis import addresses, events
 from basis.fast import FastStoreAway
 from basis.problems import Problem
+from basis.quota import Quota
 from basis.sealed import blind_index
 
 log = events.get_logger(__name__)
@@ -52,7 +53,9 @@ def admit(request: HttpRequest, *, group: str, value: str, rate: Rate) -> None:
     counted = _counted(request, group, blind_index(value, "throttle"), rate)
     if counted["should_limit"]:
         log.warning("throttle.refused", group=group)
-        raise Problem(code="too_many_requests", retry_after=max(1, counted["time_left"]))
+        left_s = max(1, counted["time_left"])
+        quota = Quota(group, rate.most, rate.seconds, left_s)
+        raise Problem(code="too_many_requests", retry_after=left_s, quota=quota)
 
 
 def address(request: HttpRequest) -> str:

@@ -41,6 +41,7 @@ from rest_framework.response import Response
 
 from basis import events
 from basis.fast import FastStoreAway
+from basis.quota import Quota
 
 log = events.get_logger(__name__)
 
@@ -142,6 +143,7 @@ class Problem(exceptions.APIException):
         retry_after: int | None = None,
         retryable: bool | None = None,
         errors: Iterable[Mapping[str, Any]] = (),
+        quota: Quota | None = None,
         **members: Any,
     ) -> None:
         self.code = code or self.code
@@ -152,6 +154,7 @@ class Problem(exceptions.APIException):
         self.retry_after = self.retry_after if retry_after is None else retry_after
         self.retryable = (kind.retryable if kind else self.retryable) if retryable is None else retryable
         self.errors = list(errors)
+        self.quota = quota
         self.members = members
 
     def __str__(self) -> str:
@@ -180,6 +183,8 @@ class Problem(exceptions.APIException):
         headers = {"Cache-Control": "no-store"}
         if self.retry_after is not None:
             headers["Retry-After"] = str(self.retry_after)
+        if self.quota is not None:
+            headers |= self.quota.headers()
         if self.status == HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = AUTHENTICATE
         return headers

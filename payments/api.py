@@ -19,6 +19,7 @@ from basis import events, fast
 from basis.idempotency import idempotent
 from basis.pagination import newest_first
 from basis.problems import Problem, define, problem_responses
+from basis.quota import Quota
 from basis.shapes import (
     KEYED,
     PAGE_PARAMETERS,
@@ -325,6 +326,7 @@ def _asked(payment: Payment, *, now: datetime) -> Payment:
                 code="too_many_requests",
                 detail=_("The channel was asked a moment ago. Wait two seconds."),
                 retry_after=CHECK_EVERY_MS // 1000,
+                quota=Quota("check", 1, CHECK_EVERY_MS // 1000, CHECK_EVERY_MS // 1000),
             )
         return asking.ask(payment.number, source="check", now=now)
     except fast.FastStoreAway:

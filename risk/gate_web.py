@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from basis import door, events
 from basis.addresses import of as address_of
 from basis.problems import Problem
+from basis.quota import Quota
 from basis.sealed import blind_index
 from risk import gate
 from risk.features import ORDER, PAYMENT_TOKEN, SIGN_IN, Features
@@ -46,14 +47,11 @@ class GateRefusal(Problem):
 
 
 def rate_headers(limited: Limited | None) -> dict[str, str]:
-    """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers)."""
+    """What an answer says of the limit that was asked."""
     if limited is None:
         return {}
     window_s = max(1, round(limited.window_s))
-    return {
-        "RateLimit-Policy": f'"{limited.name}";q={limited.limit};w={window_s}',
-        "RateLimit": f'"{limited.name}";r={limited.remaining};t={limited.reset_s}',
-    }
+    return Quota(limited.name, limited.limit, window_s, limited.reset_s, limited.remaining).headers()
 
 
 def admit(

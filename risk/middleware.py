@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from basis import problems
 from basis.problems import Problem
+from basis.quota import Quota
 from risk import load, policy
 from risk.load import Meter, Shed
 
@@ -35,7 +36,7 @@ class LoadMiddleware:
         started = time.monotonic()
         shed = meter.enter(group, held.thresholds.get(group), at=started)
         if shed is not None:
-            return problems.answer(request, _problem(shed))
+            return problems.answer(request, _problem(str(group), shed))
         try:
             return self.get_response(request)
         finally:
@@ -49,7 +50,12 @@ def _policy() -> policy.Policy | None:
         return None  # The view says what it can do without its database.
 
 
-def _problem(shed: Shed) -> Problem:
-    code = "unavailable" if shed.by == "concurrency" else "too_many_requests"
+def _problem(group: str, shed: Shed) -> Problem:
+    at_once = shed.by == "concurrency"
     detail = _("Very many people are here at once. Nothing is lost; try again in a moment.")
-    return Problem(code=code, detail=detail, retry_after=shed.retry_after_s)
+    return Problem(
+        code="unavailable" if at_once else "too_many_requests",
+        detail=detail,
+        retry_after=shed.retry_after_s,
+        quota=Quota(group, int(shed.bound), None if at_once else 1, shed.retry_after_s),
+    )

@@ -152,6 +152,9 @@ def test_one_address_cannot_try_everybody(api, monkeypatch):
     monkeypatch.setattr(throttle, "SIGN_IN_PER_ADDRESS", throttle.Rate(3, 300))
     answers = [sign_in(api, f"1390000000{number}").status_code for number in range(4)]
     assert answers == [401, 401, 401, 429]
+    refused = sign_in(api, "13900000009")
+    assert refused["RateLimit-Policy"].endswith(";q=3;w=300")
+    assert refused["RateLimit"].endswith(f";r=0;t={refused['Retry-After']}")
     elsewhere = APIClient(REMOTE_ADDR="10.0.0.9")
     assert sign_in(elsewhere).status_code == 401
 

@@ -115,6 +115,7 @@ class TestShedding:
         shed = [answer for answer in answers if answer.status_code == 429]
         assert len(shed) >= 1
         assert shed[0]["Retry-After"] == "1"
+        assert (shed[0]["RateLimit-Policy"], shed[0]["RateLimit"]) == ('"reads";q=2;w=1', '"reads";r=0;t=1')
         assert shed[0].json()["code"] == "too_many_requests"
         assert Client().get("/livez").status_code == 200
 
@@ -123,6 +124,7 @@ class TestShedding:
         middleware.meter.enter("reads", None, at=0.0)  # somebody is inside
         answer = Client().get("/")
         assert (answer.status_code, answer["Retry-After"]) == (503, "1")
+        assert answer["RateLimit-Policy"].endswith(';qu="concurrent-requests"')
         assert b"<html" in answer.content
         middleware.meter.leave("reads", took_s=0.1, second=1)
         assert Client().get("/").status_code == 200

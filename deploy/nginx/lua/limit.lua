@@ -55,6 +55,12 @@ function M.check()
   return answers.wait(429, "busy", math.max(1, math.ceil(wait_ms / 1000)))
 end
 
+-- To Python, from places that answer most requests themselves: what costs it something is limited by address.
+function M.pass_on()
+  M.check()
+  return ngx.exec("@django")
+end
+
 -- By what staff have set for orders of the show, in the counters that Django uses, all in one call: `rules` is what
 -- tiers.limits knows. True if the request was refused and answered.
 function M.refuses(rules, show, tier, buyer)

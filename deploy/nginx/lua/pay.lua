@@ -3,6 +3,7 @@
 local found, json = pcall(require, "cjson.safe")
 local answers = require "answers"
 local fast = require "fast"
+local limit = require "limit"
 local rush = require "rush"
 
 local M = {}
@@ -15,7 +16,7 @@ end
 local function status(tier, order, buyer)
   local told, why = fast.call("get", rush.key(tier, "payment:" .. order))
   if not told then return away(why) end
-  if told == ngx.null or not rush.tell(told, buyer, ngx.var.receipt) then return ngx.exec("@django") end
+  if told == ngx.null or not rush.tell(told, buyer, ngx.var.receipt) then return limit.pass_on() end
 end
 
 function M.serve()
@@ -27,7 +28,7 @@ function M.serve()
   local body = ngx.req.get_body_data()
   local asked = found and body and json.decode(body)
   if method ~= "POST" or type(asked) ~= "table" or type(asked.token) ~= "string" or #asked.token > 512 or next(asked, next(asked)) then
-    return ngx.exec("@django")
+    return limit.pass_on()
   end
   local told, why = fast.run(rush.pay, {
     rush.key(tier, "presses"), rush.key(tier, "payment:" .. order), rush.key(tier, "sale"),

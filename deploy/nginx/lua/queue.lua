@@ -73,7 +73,8 @@ local function shown(show)
   local header = ngx.var.http_queue_number
   local fields = header and signing.read("queue-number", header, 4)
   if fields and fields[1] == show then return fields, header end
-  local argument = ngx.var.arg_number
+  -- Programs that follow the letter of the standard write the number's ~ as %7E in an address.
+  local argument = ngx.var.arg_number and ngx.unescape_uri(ngx.var.arg_number)
   fields = argument and signing.read("queue-number", argument, 4)
   if fields and fields[1] == show then return fields, argument end
   local kept = cookie("queue_" .. show)
@@ -88,23 +89,17 @@ local function unknown_for_now()
   return answers.problem(503, "unavailable", "Your place is kept; ask again in a moment")
 end
 
--- Whoever costs Python something is limited by address: a made-up number is a new one every time.
-local function django()
-  limit.check()
-  return ngx.exec("@django")
-end
-
 function M.serve()
   local method = ngx.req.get_method()
-  if method ~= "GET" and method ~= "HEAD" then return django() end
+  if method ~= "GET" and method ~= "HEAD" then return limit.pass_on() end
   local show = ngx.var.show
   local fields, token = shown(show)
-  if not fields then return django() end
+  if not fields then return limit.pass_on() end
   local buyer, number, epoch = tonumber(fields[2]), tonumber(fields[3]), tonumber(fields[4])
 
   local room, why = rooms.get(show)
   if not room and why == "away" then return unknown_for_now() end
-  if not room or room.epoch ~= epoch then return django() end
+  if not room or room.epoch ~= epoch then return limit.pass_on() end
 
   local now = floor(ngx.now() * 1000)
   local answer = rooms.lib.look(room, number, 0, now)
@@ -121,7 +116,7 @@ function M.serve()
     if answer[1] == "turn" then answer[1], answer[9] = "waiting", AWAY_INTERVAL_MS end
     return tell(show, buyer, answer, token, now)
   end
-  if #told == 2 or told[1] == "unknown" then return django() end
+  if #told == 2 or told[1] == "unknown" then return limit.pass_on() end
   if told[3] ~= number then
     token = signing.sign("queue-number", { show, fields[2], format("%.0f", told[3]), fields[4] })
   end

@@ -1,6 +1,7 @@
 -- GET /api/v1/rush/orders/<receipt> at the edge: one GET of the store. What it forgot, Django asks Postgres for.
 local answers = require "answers"
 local fast = require "fast"
+local limit = require "limit"
 local rush = require "rush"
 
 local M = {}
@@ -13,7 +14,7 @@ function M.serve()
     ngx.log(ngx.WARN, "no status while the fast store is away: ", why)
     return answers.wait(503, "unavailable", 1)
   end
-  if told == ngx.null or not rush.tell(told, buyer, ngx.var.receipt) then return ngx.exec("@django") end
+  if told == ngx.null or not rush.tell(told, buyer, ngx.var.receipt) then return limit.pass_on() end
 end
 
 return M
