@@ -134,7 +134,7 @@ class SessionView(APIView):
         throttle.admit(
             request._request,
             group="sign_in_as",
-            value=identifier.strip().lower(),
+            value=signin.identity(identifier),
             rate=throttle.SIGN_IN_PER_IDENTIFIER,
         )
         user = authenticate(request._request, username=identifier, password=data.validated_data["password"])

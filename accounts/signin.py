@@ -61,6 +61,16 @@ def named(identifier: str) -> Q:
     return Q(handle=identifier.strip().lower().replace("\0", "?"))
 
 
+def identity(identifier: str) -> str:
+    """One text for all the ways to write the same name, so that tries can be counted by it."""
+    for form in (normal_email, normal_phone):
+        try:
+            return form(identifier)
+        except ValidationError:
+            pass
+    return identifier.strip().lower()
+
+
 def register(
     *,
     password: str,

@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 
+from basis.requests import is_key
 from basis.staff import HistoryAdmin, LookOnlyAdmin
 from desk.models import Case, CaseEvent, RequestEvent
 from desk.pages import approvals, case, trail
@@ -55,7 +56,7 @@ class CaseAdmin(LookOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        if not object_id.isdigit():
+        if not is_key(object_id):
             raise Http404
         return self._for_the_desk(case.page)(request, pk=int(object_id))
 

@@ -78,12 +78,17 @@ DECIDING = (
 
 
 class StaffOnly(SignedInWithScope):
-    """Staff with the right to look at cases. Tokens have no scope here, so they are refused."""
+    """
+    Staff with the right to look at cases, and with the view's own `right`: who lacks it learns neither what there is
+    nor what could be sent. Tokens have no scope here, so they are refused.
+    """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if not super().has_permission(request, view):
             return False
-        return bool(request.user.is_staff and request.user.has_perm("desk.view_case"))
+        return bool(
+            request.user.is_staff and request.user.has_perms(["desk.view_case", *view.rights(request)])
+        )
 
 
 class DeskCaseSerializer(serializers.Serializer[Any]):
@@ -220,7 +225,20 @@ def key_of(request: Request) -> str:
 
 
 class StaffView(APIView):
+    # What the view needs besides the right to look at cases, e.g. `desk.approve_resolution`. (A docstring would stand
+    # in the API's description.)
     permission_classes: list[type[BasePermission]] = [StaffOnly]
+    right = ""
+
+    def rights(self, _request: Request) -> list[str]:
+        return [self.right] if self.right else []
+
+
+class ResolvingView(StaffView):
+    # About one case: needs the right to resolve it, also to try.
+    def rights(self, _request: Request) -> list[str]:
+        case = Case.objects.filter(number=self.kwargs.get("number", "")).first()
+        return [resolve.full_right(resolve.right_of(case))] if case else []
 
 
 class CaseView(StaffView):
@@ -233,7 +251,7 @@ class CaseView(StaffView):
         return Response(DeskCaseSerializer(answered(lambda: Case.objects.get(number=number))).data)
 
 
-class PreviewView(StaffView):
+class PreviewView(ResolvingView):
     @extend_schema(
         operation_id="desk_preview",
         summary="What a resolution would do now",
@@ -250,7 +268,7 @@ class PreviewView(StaffView):
         return Response(DeskPreviewSerializer(shown).data)
 
 
-class ResolveView(StaffView):
+class ResolveView(ResolvingView):
     @extend_schema(
         operation_id="desk_resolve",
         summary="Do what a preview showed",
@@ -271,7 +289,7 @@ class ResolveView(StaffView):
         return Response(DeskResolutionSerializer(done).data)
 
 
-class RequestsView(StaffView):
+class RequestsView(ResolvingView):
     @extend_schema(
         operation_id="desk_request",
         summary="Ask for a resolution that takes two people",
@@ -293,6 +311,8 @@ class RequestsView(StaffView):
 
 
 class ApproveView(StaffView):
+    right = "desk.approve_resolution"
+
     @extend_schema(
         operation_id="desk_approve",
         summary="Approve a request and do it",
@@ -309,6 +329,8 @@ class ApproveView(StaffView):
 
 
 class RejectView(StaffView):
+    right = "desk.approve_resolution"
+
     @extend_schema(
         operation_id="desk_reject",
         summary="Reject a request, and say why",

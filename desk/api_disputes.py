@@ -62,12 +62,9 @@ class DisputeSerializer(serializers.Serializer[Any]):
     opened_at = UtcField()
 
 
-def _allowed(request: Request, right: str) -> None:
-    if not request.user.has_perm(right):
-        raise Problem(code="forbidden")
-
-
 class DisputesView(StaffView):
+    right = "payments.add_dispute"
+
     @extend_schema(
         operation_id="desk_file_dispute",
         summary="File a dispute against a payment",
@@ -79,7 +76,6 @@ class DisputesView(StaffView):
         },
     )
     def post(self, request: Request) -> Response:
-        _allowed(request, "payments.add_dispute")
         data = DisputeFileSerializer(data=request.data)
         data.is_valid(raise_exception=True)
         told, now = dict(data.validated_data), timezone.now()
@@ -99,6 +95,8 @@ class DisputesView(StaffView):
 
 
 class DisputeDecisionView(StaffView):
+    right = "payments.change_dispute"
+
     @extend_schema(
         operation_id="desk_decide_dispute",
         summary="Say who was right",
@@ -109,7 +107,6 @@ class DisputeDecisionView(StaffView):
         },
     )
     def post(self, request: Request, dispute_id: int) -> Response:
-        _allowed(request, "payments.change_dispute")
         data = DisputeDecideSerializer(data=request.data)
         data.is_valid(raise_exception=True)
         try:

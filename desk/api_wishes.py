@@ -41,6 +41,8 @@ class DeskRefundSerializer(StrictInput):
 
 
 class RefundWishesView(StaffView):
+    right = "ticketing.refund_order"
+
     @extend_schema(
         operation_id="desk_request_refund",
         summary="Ask for a refund that takes two people",
@@ -80,6 +82,8 @@ class DeskCancellationSerializer(StrictInput):
 
 
 class CancellationWishesView(StaffView):
+    right = "ticketing.cancel_show"
+
     @extend_schema(
         operation_id="desk_request_cancellation",
         summary="Ask for the end of a show",

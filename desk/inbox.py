@@ -67,7 +67,7 @@ class Filters:
             known["state"] = WAITING
         if known["order"] not in ORDERS:
             known["order"] = URGENT
-        if not known["owner"].isdigit() and known["owner"] not in (MINE, NOBODYS):
+        if not known["owner"].isdecimal() and known["owner"] not in (MINE, NOBODYS):
             known["owner"] = ""
         known["late"] = "1" if known["late"] else ""
         return cls(**known)

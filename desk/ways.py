@@ -30,6 +30,8 @@ from payments.purchases import Won, handler_of
 from wallet import journal
 
 MEMO = 200
+AMOUNT_END_MINOR = 10**15
+"""No single entry by hand is larger: ten million million yuan is a slip of the pen."""
 
 
 # -- a payment and its channel -----------------------------------------------------------------------------------
@@ -294,7 +296,7 @@ def book_entry(act: Act) -> None:
         amount_minor = int(act.inputs["amount"])
     except ValueError:
         raise CannotBeDone("bad_amount", act.inputs["amount"]) from None
-    if amount_minor <= 0 or debit == credit:
+    if not 0 < amount_minor < AMOUNT_END_MINOR or debit == credit:
         raise CannotBeDone("bad_amount", act.inputs["amount"])
     money.book_by_hand(
         key=f"hand:{act.case.number}",

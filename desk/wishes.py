@@ -81,6 +81,7 @@ def ask(wish: Wish, *, reason: str, by: Person, key: str, now: datetime) -> Reso
         if (known.case.kind, known.case.cause) != (wish.kind, _cause(wish)):
             raise resolve.KeyReused(key)
         return known
+    resolve.may(by, types.TYPES[wish.kind].right)
     case = _open(wish, by=by, now=now)
     try:
         way = types.TYPES[wish.kind].ways[0]

@@ -117,14 +117,14 @@ class RiskFindingAdmin(LookOnlyAdmin):
 
     def decide(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Mark the finding, or hold or lift the merchant's settlement."""
-        back = HttpResponseRedirect(reverse("admin:risk_riskfinding_change", args=[pk]))
-        finding = RiskFinding.objects.filter(pk=pk).first()
-        if finding is None or request.method != "POST":
-            return back
         what, reason = request.POST.get("what", ""), request.POST.get("reason", "")
         right = "risk.hold_settlement" if what in ("hold", "lift") else "risk.change_riskfinding"
         if not request.user.has_perm(right):
             raise PermissionDenied
+        back = HttpResponseRedirect(reverse("admin:risk_riskfinding_change", args=[pk]))
+        finding = RiskFinding.objects.filter(pk=pk).first()
+        if finding is None or request.method != "POST":
+            return back
         actor, now = request.user.get_username(), timezone.now()  # noqa: TID251 - a page
         try:
             self._done(finding, what, actor=actor, reason=reason, now=now)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from babel.numbers import get_currency_precision
@@ -14,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import User
+from basis import addresses
 from desk import approve, enquiry, resolve
 from desk import assign as assigning
 from desk.acts import CannotBeDone, Way
@@ -21,9 +23,9 @@ from desk.models import ACTIVE_STATES, Case
 from desk.pages import kinds
 from desk.preview import Preview
 from desk.trail import Person
-from risk.gate_web import address_of
 
 PREFIX = "in-"
+AMOUNT = re.compile(r"\d{1,15}(\.\d{0,4})?", re.ASCII).fullmatch
 WITHOUT_THE_RIGHT = gettext_lazy("Your role may not do that.")
 REFUSALS: Mapping[type[Exception], Any] = {
     resolve.NotAllowed: WITHOUT_THE_RIGHT,
@@ -97,7 +99,7 @@ CANNOT: Mapping[str, Any] = {
 def person(request: HttpRequest) -> Person:
     """Who acts, and from where."""
     user = request.user if isinstance(request.user, User) else None
-    return Person(user, address_of(request) or None)
+    return Person(user, addresses.of(request) or None)
 
 
 def inputs_of(sent: Any, way: Way) -> dict[str, str]:
@@ -176,10 +178,9 @@ def told(request: HttpRequest, act: Callable[[], Any]) -> bool:
 def minor_of(text: str, currency: str) -> int | None:
     """An amount that a person typed, e.g. `1,280.00`, in the currency's smallest unit."""
     plain = text.replace(",", "").replace("，", "").replace("¥", "").replace("￥", "").strip()
-    try:
-        minor = Decimal(plain).scaleb(get_currency_precision(currency))
-    except InvalidOperation:
+    if not AMOUNT(plain):
         return None
+    minor = Decimal(plain).scaleb(get_currency_precision(currency))
     return int(minor) if minor == minor.to_integral_value() else None
 
 

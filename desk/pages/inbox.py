@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.models import User
+from basis.requests import is_key
 from desk import inbox
 from desk.inbox import Filters, Summary
 from desk.models import Case, Queue, SavedView
@@ -127,7 +128,7 @@ def assign(request: HttpRequest) -> HttpResponse:
     """Give the chosen cases to somebody, or to nobody."""
     if not request.user.has_perm("desk.assign_case"):
         raise PermissionDenied
-    keys = [int(key) for key in request.POST.getlist("case")[:DONE_AT_ONCE] if key.isdigit()]
+    keys = [int(key) for key in request.POST.getlist("case")[:DONE_AT_ONCE] if is_key(key)]
     word = request.POST.get("owner", "")
     owner = people.chosen(request, request.POST.get("to", "") if word == "to" else word)
     if word == "to" and owner is None:
@@ -238,7 +239,7 @@ def inbox_address(filters: Filters, *, page: int = 1) -> str:
 def page_number(sent: Mapping[str, str]) -> int:
     """The page that an address asks for, counted from 1."""
     asked = sent.get("page", "")
-    return max(1, min(int(asked), LAST_PAGE)) if asked.isdigit() and len(asked) < 6 else 1
+    return max(1, min(int(asked), LAST_PAGE)) if asked.isdecimal() and len(asked) < 6 else 1
 
 
 def _back(request: HttpRequest) -> str:

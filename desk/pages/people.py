@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.http import HttpRequest
 
 from accounts.models import User
+from basis.requests import is_key
 from desk.models import SavedView
 
 LISTED = 200
@@ -39,6 +40,6 @@ def chosen(request: HttpRequest, word: str) -> User | None:
     """The colleague that a form names: `me`, or a key; None for nobody, and for whom nothing can be given to."""
     if word == "me":
         word = str(me(request))
-    return (
-        User.objects.filter(pk=int(word), is_staff=True, is_active=True).first() if word.isdigit() else None
-    )
+    if not is_key(word):
+        return None
+    return User.objects.filter(pk=int(word), is_staff=True, is_active=True).first()

@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 
+from basis.requests import is_key
 from desk import trail
 from desk.models import TrailEntry
 from desk.pages import kinds
@@ -47,7 +48,7 @@ class Filters:
             action=sent.get("action", "")[:32],
             since=_day(sent.get("since", "")),
             until=_day(sent.get("until", "")),
-            before=sent.get("before", "") if sent.get("before", "").isdigit() else "",
+            before=sent.get("before", "") if is_key(sent.get("before", "")) else "",
         )
 
     def entries(self) -> QuerySet[TrailEntry]:
@@ -68,7 +69,7 @@ def page(request: HttpRequest) -> HttpResponse:
     filters = Filters.read(request.GET)
     found = filters.entries()
     if filters.before:
-        found = found.filter(pk__lt=int(filters.before[:18]))
+        found = found.filter(pk__lt=int(filters.before))
     entries = list(found[: PAGE + 1])
     more = len(entries) > PAGE
     entries = entries[:PAGE]
@@ -120,4 +121,9 @@ def _day(text: str) -> str:
 
 def _midnight(day: str, *, days: int = 0) -> datetime | None:
     found = parse_date(day) if day else None
-    return timezone.make_aware(datetime.combine(found, time.min)) + timedelta(days=days) if found else None
+    try:
+        return (
+            timezone.make_aware(datetime.combine(found, time.min)) + timedelta(days=days) if found else None
+        )
+    except OverflowError:
+        return None  # the calendar's last day has none after it

@@ -70,7 +70,9 @@ def _give_back(request: HttpRequest, order: Order) -> HttpResponse:
         made = refunding.give_back(
             number=order.number,
             tickets=sorted(set(chosen)),
-            expected_minor=int(expected) if expected.isascii() and expected.isdigit() else -1,
+            expected_minor=int(expected)
+            if expected.isascii() and expected.isdigit() and len(expected) < 18
+            else -1,
             key=f"page:{request.POST.get('key', '')[:100]}",
             actor=f"buyer:{order.buyer_id}",
             now=now,

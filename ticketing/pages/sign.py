@@ -77,7 +77,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             throttle.admit(
                 request,
                 group="sign_in_as",
-                value=identifier.strip().lower(),
+                value=signin.identity(identifier),
                 rate=throttle.SIGN_IN_PER_IDENTIFIER,
             )
         except Problem as problem:
