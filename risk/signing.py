@@ -49,6 +49,12 @@ class Pass:
     expires_s: int
     nonce: str
 
+    @property
+    def epoch(self) -> int | None:
+        """The generation of the number that earned it (see `nonce_of`); None if the nonce is not made of one."""
+        epoch = self.nonce.partition("-")[0]
+        return int(epoch) if WHOLE(epoch) else None
+
 
 def sign_number(number: QueueNumber) -> str:
     return _signed(QUEUE_NUMBER, number.show, number.buyer_id, number.number, number.epoch)

@@ -69,7 +69,7 @@ def _nothing_set_at_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     entry.settings_held.pin({})
     from ticketing import admission
 
-    admission.in_front.pin(frozenset())
+    admission.in_front.pin({})
     policy._held.policy, policy._held.looked_at = policy.Policy(0), 1e18
 
 

@@ -8,7 +8,7 @@ which the rush's script looks (ticketing/lua/submit.lua).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from basis import fast
@@ -23,18 +23,18 @@ GIVEN_UP = "left"  # the mark of a pass whose buyer has queued again
 
 
 class PassNeeded(Exception):
-    """The show has a waiting room, and no pass of this buyer for it came along."""
+    """The show has a waiting room, and no pass of this buyer for its present generation came along."""
 
 
 class PassUsed(Exception):
     """The pass has given an order of this price tier already, or it has ended."""
 
 
-def _load() -> frozenset[str]:
-    return frozenset(room.show for room in Room.objects.all() if room.is_in_front)
+def _load() -> dict[str, int]:
+    return {room.show: room.epoch for room in Room.objects.all() if room.is_in_front}
 
 
-in_front: Held[frozenset[str]] = Held(_load)
+in_front: Held[Mapping[str, int]] = Held(_load)  # the generation of the room, by show
 
 
 def is_needed(show: str) -> bool:
@@ -48,13 +48,15 @@ def shown(text: str, *, show: str, buyer_id: int) -> Pass | None:
 
     :raises PassNeeded: see there
     """
-    if not is_needed(show):
+    epoch = in_front.get().get(show)
+    if epoch is None:
         return None
     try:
         found = signing.read_pass(text)
     except signing.NotOurs as error:
         raise PassNeeded(show) from error
-    if (found.show, found.buyer_id) != (show, buyer_id):
+    # Where staff have started over, passes are void as the numbers are.
+    if (found.show, found.buyer_id) != (show, buyer_id) or found.epoch not in (None, epoch):
         raise PassNeeded(show)
     return found
 

@@ -10,9 +10,10 @@ import pytest
 from django.utils import timezone
 
 from operations import edge as edges
-from risk import gate, policy, refusals, signing, switches
+from risk import gate, policy, refusals, signing, steering, switches, waiting_room
 from risk.features import Features
 from risk.models import LimitSetting
+from risk.room_models import Room
 from ticketing import api_orders
 from ticketing.models import Order, Ticket
 from ticketing.rush import receipts
@@ -103,6 +104,24 @@ def test_nothing_without_a_signature(today, crowd, ask):
     forged = receipt.replace(f"~{lin.pk}.", f"~{wei.pk}.")
     assert ask("GET", f"{ORDERS}/{forged}")[0] == 404
     assert ask("POST", f"{ORDERS}/{forged}/payment", {"token": "x"})[0] == 404
+
+
+def test_starting_over_makes_the_passes_void(today, crowd, ask):
+    (lin,) = crowd(1)
+    waiting_room._epochs.clear()
+    Room.objects.create(show="small", opens_at=timezone.now())
+    steering.open_room(show="small", actor="ops", now=timezone.now())
+    number = signing.QueueNumber("small", lin.pk, 1, 1)
+
+    def submit(key):
+        mine = pass_for(lin, nonce=signing.nonce_of(number))
+        return ask("POST", ORDERS, BODY, Idempotency_Key=key, Admission_Pass=mine)
+
+    assert submit("a")[0] == 202
+    steering.start_over(show="small", actor="ops", now=timezone.now())
+    time.sleep(0.3)  # what the edge knows of a room is a tenth of a second old
+    status, told, _ = submit("b")
+    assert (status, told["code"]) == (403, "pass_needed")
 
 
 def test_refusals_are_those_of_django(today, crowd, ask):

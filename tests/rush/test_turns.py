@@ -113,6 +113,21 @@ def test_without_the_store_a_pass_is_still_a_pass(room, program, settings):  # n
         fast.store.cache_clear()
 
 
+def test_starting_over_makes_the_passes_void_too(room, rush, program):  # noqa: F811
+    """A rehearsal's pass must not buy before the sale's own draw."""
+    lin = program("lin")
+    standing = waiting_room.join(show="small", buyer_id=lin.user.pk, now=timezone.now())
+    number = waiting_room.number_of("small", lin.user.pk, standing)
+    mine = pass_for(lin.user, nonce=signing.nonce_of(number))
+    steering.start_over(show="small", actor="ops", now=timezone.now())
+    steering.collect(show="small", actor="ops", now=timezone.now())
+    admission.in_front.forget()
+    for path in ("/orders", "/rush/orders"):
+        answer = lin.post(path, WANTED, key="k1", **mine)
+        assert (answer.status_code, answer.json()["code"]) == (403, "pass_needed")
+    assert not Order.objects.exists()
+
+
 def test_closing_an_opened_room_lets_nobody_past_it(room, program):  # noqa: F811
     lin = program("lin")
     steering.close(show="small", actor="ops", now=timezone.now())

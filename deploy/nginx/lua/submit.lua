@@ -7,6 +7,7 @@ local fast = require "fast"
 local limit = require "limit"
 local rush = require "rush"
 local tiers = require "tiers"
+local rooms = require "rooms"
 
 local M = {}
 
@@ -86,6 +87,10 @@ function M.serve()
   if not asked then return ngx.exec("@django") end
   local show, buyer, until_s, nonce = admitted[1], admitted[2], admitted[4], admitted[5]
   if show ~= asked.show then return pass_needed(show, "") end
+  -- Where staff have started the room over, passes are void as the numbers are.
+  local room = rooms.get(show)
+  local epoch = room and string.match(nonce, "^(%d+)%-")
+  if epoch and tonumber(epoch) ~= room.epoch then return pass_needed(show, "") end
   local tier = tiers.id(show, asked.tier)
   if not tier then return ngx.exec("@django") end
 
