@@ -173,7 +173,7 @@ class StatementLineAdmin(LookOnlyAdmin):
     search_fields = ("number__exact", "payment_number__exact", "reference__exact")
     fields = (
         *("in_statement", "line_no", "day", "channel", "is_a", "ours", "payment", "reference"),
-        *("moved", "fee", "currency", "status", "when"),
+        *("moved", "discount", "fee", "currency", "status", "when"),
     )
     readonly_fields = fields
 
@@ -197,6 +197,10 @@ class StatementLineAdmin(LookOnlyAdmin):
     @admin.display(description=_("amount"), ordering="amount_minor")
     def moved(self, line: StatementLine) -> str:
         return amount(line.amount_minor, line.currency)
+
+    @admin.display(description=_("of it a discount of ours"))
+    def discount(self, line: StatementLine) -> str:
+        return amount(line.discount_minor, line.currency) if line.discount_minor else staff.NOTHING
 
     @admin.display(description=_("fee"), ordering="fee_milli")
     def fee(self, line: StatementLine) -> str:

@@ -120,6 +120,8 @@ class StatementLine(models.Model):
     reference = models.CharField(_("channel's number"), max_length=64, blank=True)
     amount_minor = models.BigIntegerField(_("amount"))
     fee_milli = models.BigIntegerField(_("fee"))  # thousandths of a fen; above zero the channel keeps it
+    # What of the amount a discount at our own cost took off at the channel: signed as the amount, and never moved.
+    discount_minor = models.BigIntegerField(_("of it a discount of ours"), default=0, db_default=0)
     currency = models.CharField(_("currency"), max_length=3)
     status = models.CharField(_("status"), max_length=32)
     happened_at = models.DateTimeField(_("happened at"))

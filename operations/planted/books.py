@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from operations.planted.file import FIRST_HOUR, SECONDS, Plan
-from operations.planted.kinds import REFUND_EVERY
+from operations.planted.kinds import PARTS, REFUND_EVERY
 from payments import money
 
 CHANNEL = "alipay"
@@ -30,12 +30,15 @@ SELECT nth, name, 'P' || %(ordinal)s || lpad(upper(to_hex(nth)), 14, '0') AS num
   FROM (SELECT nth, odd.name FROM generate_series(1, %(payments)s::bigint) AS nth LEFT JOIN odd USING (nth)) plan
  WHERE name IS DISTINCT FROM 'unknown here';
 CREATE TEMPORARY VIEW planted_refund AS
-SELECT plan.nth, plan.name, 'R' || %(ordinal)s || lpad(upper(to_hex(plan.nth)), 14, '0') AS number,
-       paid.number AS payment, paid.minor / CASE WHEN plan.nth %% 2 = 1 THEN 1 ELSE 2 END AS minor,
-       paid.at + interval '10 minutes' AS at
+SELECT plan.nth, plan.name, part || %(ordinal)s || lpad(upper(to_hex(plan.nth)), 14, '0') AS number,
+       paid.number AS payment,
+       CASE WHEN part = 'S' THEN paid.minor - paid.minor / 2
+            WHEN plan.nth %% 2 = 1 AND plan.name IS DISTINCT FROM '{PARTS}' THEN paid.minor
+            ELSE paid.minor / 2 END AS minor, paid.at + interval '10 minutes' AS at
   FROM (SELECT nth, odd_refund.name
           FROM generate_series(1, %(refunds)s::bigint) AS nth LEFT JOIN odd_refund USING (nth)) plan
   JOIN planted_payment paid ON paid.nth = plan.nth * {REFUND_EVERY}
+  JOIN (VALUES ('R'), ('S')) AS parts(part) ON part = 'R' OR plan.name = '{PARTS}'
  WHERE plan.name IS DISTINCT FROM 'refund unknown here';
 """  # noqa: S608
 PAYMENTS = """

@@ -36,8 +36,8 @@ def plant(*, lines: int, day: date, folder: Path, now: datetime, of_each: int = 
     # More are not listed than are listed twice, by one of each kind.
     refunds = -(-(lines + of_each) // (REFUND_EVERY + 1))
     payments = refunds * REFUND_EVERY
-    odd = _spread(list(kinds.PAYMENTS), payments, of_each, REFUND_EVERY, 7)
-    odd_refunds = _spread(list(kinds.REFUNDS), refunds, of_each, 1, 0)
+    odd = _spread([*kinds.PAYMENTS, *kinds.RIGHT_PAYMENTS], payments, of_each, REFUND_EVERY, 7)
+    odd_refunds = _spread([*kinds.REFUNDS, *kinds.RIGHT_REFUNDS], refunds, of_each, 1, 0)
     plan = file.Plan(day, payments, refunds, odd, odd_refunds)
     books.write(plan, now=now)
     path, next_path = folder / f"{day}.zip", folder / f"{day + timedelta(days=1)}.zip"
@@ -59,8 +59,9 @@ def _spread(names: list[str], things: int, of_each: int, grid: int, at: int) -> 
 
 
 def _expected(plan: file.Plan) -> set[tuple[str, str]]:
-    found = {(kinds.PAYMENTS[name], plan.payment(nth)) for nth, name in plan.odd.items()}
-    return found | {(kinds.REFUNDS[name], plan.refund(nth)) for nth, name in plan.odd_refunds.items()}
+    paid, back = kinds.PAYMENTS, kinds.REFUNDS
+    found = {(paid[name], plan.payment(nth)) for nth, name in plan.odd.items() if name in paid}
+    return found | {(back[name], plan.refund(nth)) for nth, name in plan.odd_refunds.items() if name in back}
 
 
 def _lost(plan: file.Plan) -> set[str]:

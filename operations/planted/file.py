@@ -23,7 +23,7 @@ HEADER = (
 )
 ROW = (
     "{trade}\t,{order}\t,{what}\t,演唱会门票\t,{at}\t,{at}\t,\t,\t,\t,\t,zha***@example.com\t,"
-    "{yuan},{yuan},0.00,0.00,0.00,0.00,0.00,\t,0.00,0.00,{refund}\t,{fee},0.00,\t\r\n"
+    "{yuan},{received},0.00,0.00,0.00,{given},0.00,\t,0.00,0.00,{refund}\t,{fee},0.00,\t\r\n"
 )
 ACCOUNT = "20885021"
 FEE_PPM = 6000
@@ -43,8 +43,8 @@ class Plan:
     def payment(self, nth: int) -> str:
         return f"P{self.day.toordinal():05X}{nth:014X}"
 
-    def refund(self, nth: int) -> str:
-        return f"R{self.day.toordinal():05X}{nth:014X}"
+    def refund(self, nth: int, part: str = "R") -> str:
+        return f"{part}{self.day.toordinal():05X}{nth:014X}"
 
     def trade(self, nth: int) -> str:
         return f"{self.day:%Y%m%d}22{nth:018d}"
@@ -55,7 +55,7 @@ class Plan:
     def refunded(self, nth: int) -> int:
         """Every other refund is of the whole."""
         whole = self.amount(nth * REFUND_EVERY)
-        return whole if nth % 2 else whole // 2
+        return whole if nth % 2 and self.odd_refunds.get(nth) != kinds.PARTS else whole // 2
 
     def second(self, nth: int) -> int:
         """Of the day: between one and eleven at night, but for those that cross midnight."""
@@ -74,6 +74,7 @@ class Row(NamedTuple):
     minor: int
     fee: int
     second: int
+    given: int = 0  # by a discount at our cost
 
 
 def fee(minor: int) -> int:
@@ -134,6 +135,8 @@ def _bent(plan: Plan, nth: int, row: Row, name: str) -> Iterator[Row]:
             yield from (row._replace(trade=plan.trade(nth + 5 * 10**17)), row)
         case "another reference":
             yield row._replace(trade=plan.trade(nth + 5 * 10**17))
+        case kinds.GIVEN:
+            yield _discounted(row)
         case _:
             yield row
 
@@ -150,12 +153,28 @@ def _bent_refund(plan: Plan, nth: int, row: Row, name: str) -> Iterator[Row]:
             yield row._replace(order=plan.payment(1))
         case "refund's fee wrong":
             yield row._replace(fee=row.fee - 2)
+        case kinds.GIVEN:
+            yield _discounted(row)
+        case kinds.PARTS:
+            whole = plan.amount(nth * REFUND_EVERY)
+            rest = -whole - row.minor
+            yield from (
+                row,
+                row._replace(refund=plan.refund(nth, "S"), minor=rest, fee=-fee(whole) - row.fee),
+            )
         case _:
             yield row
 
 
+def _discounted(row: Row) -> Row:
+    """A fifth at our cost; the fee is taken of what is left."""
+    given = row.minor // 5
+    kept = fee(abs(row.minor - given))
+    return row._replace(given=given, fee=kept if row.minor > 0 else -kept)
+
+
 def _write(day: date, rows: Iterator[Row], path: Path) -> int:
-    counts = {False: [0, 0], True: [0, 0]}
+    counts = {False: [0, 0, 0], True: [0, 0, 0]}
     name = f"{ACCOUNT}0156_{day:%Y%m%d}_业务明细.csv"
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
@@ -166,7 +185,8 @@ def _write(day: date, rows: Iterator[Row], path: Path) -> int:
         for row in rows:
             sums = counts[bool(row.refund)]
             sums[0] += 1
-            sums[1] += row.minor
+            sums[1] += row.minor - row.given
+            sums[2] += row.given
             text.write(_line(day, row))
         text.writelines(_totals(counts[False], counts[True], day))
         text.flush()
@@ -184,6 +204,8 @@ def _line(day: date, row: Row) -> str:
         what=what,
         at=at,
         yuan=_yuan(row.minor),
+        received=_yuan(row.minor - row.given),
+        given=_yuan(row.given),
         refund=row.refund,
         fee=_yuan(-row.fee),
     )
@@ -207,10 +229,10 @@ def _preface(day: date) -> list[str]:
 
 def _totals(paid: list[int], returned: list[int], day: date) -> list[str]:
     at = datetime(day.year, day.month, day.day) + timedelta(days=1, hours=9)  # noqa: DTZ001 (wall clock, as printed)
-    received = f"商家实收共{_yuan(paid[1])}元，商家优惠共0.00元"
+    received = f"商家实收共{_yuan(paid[1])}元，商家优惠共{_yuan(paid[2])}元"
     return [
         "#-----------------------------------------业务明细列表结束------------------------------------\r\n",
         f"#交易合计：{paid[0]}笔，{received}\r\n",
-        f"#退款合计：{returned[0]}笔，商家实收退款共{_yuan(returned[1])}元，商家优惠退款共0.00元\r\n",
+        f"#退款合计：{returned[0]}笔，商家实收退款共{_yuan(returned[1])}元，商家优惠退款共{_yuan(returned[2])}元\r\n",
         f"#导出时间：[{at:%Y年%m月%d日 %H:%M:%S}]\r\n",
     ]

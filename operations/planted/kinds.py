@@ -30,6 +30,9 @@ REFUNDS = {
     "refund not booked": "ledger_differs",
     "refund's fee wrong": "fee_differs",
 }
+# What looks odd and is right: nothing must be found.
+GIVEN, PARTS = "a discount of ours at the channel", "the fee goes back in parts, the last takes the rest"
+RIGHT_PAYMENTS, RIGHT_REFUNDS = (GIVEN,), (GIVEN, PARTS)
 CROSSING = ("listed on the next day", "never listed, near midnight")
 REFUND_EVERY = 19
 """One line in twenty is a refund: the n-th of the payment 19 n."""

@@ -17,8 +17,21 @@ DONE = "line.status IN ('success', 'refund')"
 ON_ITS_WAY = "line.status IN ('processing', 'accepted')"
 MOVED_NOT = f"NOT ({DONE} OR {ON_ITS_WAY})"
 
-# A fee may be rounded to the fen either way.
-FEE = "abs(line.fee_milli * 1000 - line.amount_minor * %(fee_ppm)s) > 500000"
+# A fee may be rounded to the fen either way. Where a discount at our cost took something off, the contract's share is
+# one of what was left (WeChat Pay says so) or, for not every channel says, of what was ordered.
+FEE = """least(abs(line.fee_milli * 1000 - line.amount_minor * %(fee_ppm)s),
+  abs(line.fee_milli * 1000 - (line.amount_minor - line.discount_minor) * %(fee_ppm)s)) > 500000"""
+# A payment's fee goes back in parts with its refunds, and what rounding left over goes with any of them: together they
+# must be right. Asked only of a line that by itself is not.
+TOGETHER = """coalesce((
+  SELECT least(abs(sum(part.fee_milli * 1000 - part.amount_minor * %(fee_ppm)s)),
+    abs(sum(part.fee_milli * 1000 - (part.amount_minor - part.discount_minor) * %(fee_ppm)s)))
+    FROM payments_refund other CROSS JOIN LATERAL (
+      SELECT line.fee_milli, line.amount_minor, line.discount_minor, line.status FROM payments_statementline line
+       WHERE line.number = other.number AND line.kind = 'refund' AND line.channel = %(channel)s
+         AND line.statement_id IN (SELECT id FROM live)
+       ORDER BY line.day, line.line_no LIMIT 1) part
+   WHERE other.payment_id = refund.payment_id AND part.status IN ('success', 'refund')) > 500000, true)"""
 # Done by the channel. One that went to the buyer's wallet instead must not be done there too.
 BACK = "(refund.state = 'succeeded' AND refund.destination = 'origin')"
 OLD = "line.happened_at < %(now)s - %(carry)s"
@@ -44,7 +57,7 @@ REFUNDS = {
     " AND refund.channel_reference <> ''",
     "refund_of_other": "line.payment_number NOT IN ('', payment.number)",
     # Channels keep the fee of what is refunded, or give its share back.
-    "fee_differs": f"refund.id IS NOT NULL AND {DONE} AND line.fee_milli <> 0 AND {FEE}",
+    "fee_differs": f"refund.id IS NOT NULL AND {DONE} AND line.fee_milli <> 0 AND {FEE} AND {TOGETHER}",
     "crossing": f"{ON_ITS_WAY} AND NOT {BACK} AND NOT {OLD}",
 }
 
@@ -55,7 +68,7 @@ INSERT INTO found (klass, kind, number, day, line_id, payment_id, ours_minor, th
 SELECT klass, 'payment', coalesce(nullif(line.number, ''), line.reference), line.day, line.id, payment.id,
        payment.amount_minor, line.amount_minor,
        CASE klass WHEN 'fee_differs' THEN line.fee_milli END,
-       CASE klass WHEN 'fee_differs' THEN line.amount_minor * %(fee_ppm)s / 1000 END,
+       CASE klass WHEN 'fee_differs' THEN (line.amount_minor - line.discount_minor) * %(fee_ppm)s / 1000 END,
        line.currency,
        jsonb_build_object('line', line.line_no, 'reference', line.reference, 'status', line.status)
        || CASE WHEN payment.id IS NULL THEN '{{}}' ELSE jsonb_build_object('our_reference', payment.channel_reference,
@@ -78,7 +91,7 @@ SELECT klass, 'refund', coalesce(nullif(line.number, ''), line.reference), line.
        CASE klass WHEN 'crossing' THEN 'carried' ELSE 'open' END, line.id, payment.id, refund.id,
        -refund.amount_minor, line.amount_minor,
        CASE klass WHEN 'fee_differs' THEN line.fee_milli END,
-       CASE klass WHEN 'fee_differs' THEN line.amount_minor * %(fee_ppm)s / 1000 END,
+       CASE klass WHEN 'fee_differs' THEN (line.amount_minor - line.discount_minor) * %(fee_ppm)s / 1000 END,
        line.currency,
        jsonb_build_object('line', line.line_no, 'reference', line.reference, 'status', line.status,
                           'payment', line.payment_number)

@@ -227,15 +227,15 @@ class TradeReader(_AlipayReader):
         # Exports disagree about the sign of the fee; its direction follows from the row.
         kept = abs(cells.milli(fee or "0"))
         at = self.clock(when)
+        off = cells.discount(abs(amount), abs(cells.fen(received)))
         if payment:
             cells.safe(ours, trade)
             return Line(
-                number, LineKind.PAYMENT.value, ours, ours, trade, amount, kept, CURRENCY, "success", at
+                number, LineKind.PAYMENT.value, ours, ours, trade, amount, kept, CURRENCY, "success", at, off
             )
         cells.safe(refund, ours, trade)
-        return Line(
-            number, LineKind.REFUND.value, refund, ours, trade, -abs(amount), -kept, CURRENCY, "success", at
-        )
+        back, kind = -abs(amount), LineKind.REFUND.value
+        return Line(number, kind, refund, ours, trade, back, -kept, CURRENCY, "success", at, -off)
 
     def sums(self) -> dict[str, tuple[int, dict[str, int]]]:
         paid, returned = self.paid, self.returned

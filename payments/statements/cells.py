@@ -60,6 +60,11 @@ def count(text: str) -> int:
     return int(match[1])
 
 
+def discount(ordered: int, received: int) -> int:
+    """What of `ordered` a discount at the merchant's cost took off, where `received` is a part of it; else nothing."""
+    return ordered - received if 0 <= received <= ordered else 0
+
+
 def currency(text: str) -> str:
     """:raises ValueError: it is not three capital letters"""
     if not CURRENCY(text):

@@ -17,9 +17,9 @@ from payments.statements.shape import Refused
 BOTH = ("payment", "refund")
 TAKE_OVER = """
 INSERT INTO payments_statementline (statement_id, line_no, channel, day, kind, number, payment_number, reference,
-  amount_minor, fee_milli, currency, status, happened_at)
+  amount_minor, fee_milli, currency, status, happened_at, discount_minor)
 SELECT %(to)s, line_no, channel, day, kind, number, payment_number, reference, amount_minor, fee_milli, currency,
-       status, happened_at
+       status, happened_at, discount_minor
   FROM payments_statementline
  WHERE channel = %(channel)s AND day = %(day)s AND kind = ANY(%(kinds)s) AND statement_id = %(from)s
 """

@@ -20,7 +20,7 @@ from payments.statements.shape import Expected, Line, Refused
 
 COLUMNS = (
     "statement_id, line_no, channel, day, kind, number, payment_number, reference, amount_minor, fee_milli, "
-    "currency, status, happened_at"
+    "currency, status, happened_at, discount_minor"
 )
 COPY = f"COPY {StatementLine._meta.db_table} ({COLUMNS}) FROM STDIN"
 ROWS_A_WRITE = 500
@@ -146,11 +146,11 @@ def _copy(
     rows: list[str] = []
     written = 0
     with connection.cursor() as cursor, cursor.copy(COPY) as copy:
-        for no, kind, number, payment, reference, minor, fee, currency, status, at in lines:
+        for no, kind, number, payment, reference, minor, fee, currency, status, at, discount in lines:
             # No cell can hold a tab or a backslash: payments.statements.cells has seen to it.
             rows.append(
                 f"{before}{no}{about}{kind}\t{number}\t{payment}\t{reference}\t{minor}\t{fee}\t{currency}\t"
-                f"{status}\t{at}+08\n"
+                f"{status}\t{at}+08\t{discount}\n"
             )
             sum_ = sums.get(kind) or sums.setdefault(kind, [0, 0, 0])
             sum_[0] += 1

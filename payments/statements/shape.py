@@ -52,7 +52,8 @@ class Refused(Exception):
 class Line(NamedTuple):
     """
     One row. `amount_minor` is signed as money for us; `fee_milli` counts thousandths of a fen and is above zero when
-    the channel keeps it; `happened_at` is the channel's own wall clock, in Shanghai.
+    the channel keeps it; `happened_at` is the channel's own wall clock, in Shanghai. `discount_minor`, signed as the
+    amount, is what of it a discount at the merchant's cost took off: it never moves.
     """
 
     line_no: int
@@ -65,6 +66,7 @@ class Line(NamedTuple):
     currency: str
     status: str
     happened_at: str
+    discount_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)

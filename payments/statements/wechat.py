@@ -192,12 +192,13 @@ class TradeReader(_WechatReader):
             raise ValueError(f"申请退款金额 {asked}")
         if state == PAID:
             cells.safe(ours, trade)
-            return Line(
-                number, LineKind.PAYMENT.value, ours, ours, trade, amount, fee_milli, currency, "success", at
-            )
+            kind, off = LineKind.PAYMENT.value, cells.discount(amount, cells.fen(settled))
+            return Line(number, kind, ours, ours, trade, amount, fee_milli, currency, "success", at, off)
         cells.safe(refund, ours, refund_trade)
+        off = 0
         if state == REFUNDED:
             status, amount = _refund_status(refund_state), cells.fen(asked)
+            off = cells.discount(amount, cells.fen(returned))
         elif state == REVOKED:
             status, amount = "revoked", cells.fen(asked) or amount
         else:
@@ -213,6 +214,7 @@ class TradeReader(_WechatReader):
             currency,
             status,
             at,
+            -off,
         )
 
     def sums(self) -> dict[str, int]:

@@ -294,3 +294,46 @@ def test_two_runs_of_one_channel_do_not_meet() -> None:
         other.start()
         other.join()
     assert len(refused) == 1
+
+
+def test_a_fee_of_what_a_discount_of_ours_left_is_right(hand: Hand) -> None:
+    """10 yuan off at our cost: the channel keeps its share of 90, or of 100, and of nothing else."""
+    of_rest, of_all, of_half = (hand.pay(NOON) for _ in range(3))
+    off = {"discount_minor": 1_000}
+    lines = [
+        hand.of(of_rest, NOON, fee_milli=54_000, **off),
+        hand.of(of_all, NOON, fee_milli=60_000, **off),
+        hand.of(of_half, NOON, fee_milli=57_000, **off),
+    ]
+    hand.load(DAY, lines)
+    compare(hand)
+    assert unsettled() == {("fee_differs", of_half.number)}
+    found = Discrepancy.objects.get()
+    assert (found.fee_milli, found.fee_expected_milli) == (57_000, 54_000)
+
+
+def test_what_rounding_left_of_a_fee_may_go_back_with_any_part(hand: Hand) -> None:
+    """A fee of 60.6 fen was kept as 61 and goes back as 30 and 31; as 30 and 32 it is too much."""
+    fair, dear = hand.pay(NOON, 10_100), hand.pay(NOON, 10_100)
+    lines = []
+    for paid, last in ((fair, 31_000), (dear, 32_000)):
+        lines.append(hand.of(paid, NOON, fee_milli=61_000))
+        for kept in (30_000, last):
+            part = hand.refund(paid, NOON, NOON + timedelta(hours=1), 5_050)
+            lines.append(hand.of(part, NOON + timedelta(hours=1), fee_milli=-kept))
+    hand.load(DAY, lines)
+    compare(hand)
+    assert unsettled() == {("fee_differs", part.number)}
+
+
+def test_parts_on_two_days_are_judged_together_once_both_are_here(hand: Hand) -> None:
+    paid = hand.pay(NOON, 10_100)
+    early = hand.refund(paid, NOON, NOON + timedelta(hours=1), 5_050)
+    late = hand.refund(paid, NOON, NOON + timedelta(days=1), 5_050)
+    hand.load(NEXT, [hand.of(late, NOON + timedelta(days=1), fee_milli=-31_000)])
+    compare(hand, NEXT, later(1))
+    assert ("fee_differs", late.number) in unsettled()  # by itself it is 0.7 fen too much
+    early_line = hand.of(early, NOON + timedelta(hours=1), fee_milli=-30_000)
+    hand.load(DAY, [hand.of(paid, NOON, fee_milli=61_000), early_line])
+    compare(hand, at=later(1))
+    assert not unsettled()

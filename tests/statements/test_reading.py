@@ -38,7 +38,7 @@ class TestAlipay:
         first, second, refund = lines
         assert first == (
             *(6, "payment", "PAYMENT00000001", "PAYMENT00000001", "2026112022001400001"),
-            *(176000, 1056000, "CNY", "success", "2026-11-20 10:00:03"),
+            *(176000, 1056000, "CNY", "success", "2026-11-20 10:00:03", 0),
         )
         assert (second.amount_minor, second.fee_milli) == (
             38000,
@@ -46,7 +46,7 @@ class TestAlipay:
         )  # the fee's sign is the exporter's whim
         assert refund == (
             *(8, "refund", "REFUND000000001", "PAYMENT00000002", "2026112022001400002"),
-            *(-10050, -60000, "CNY", "success", "2026-11-20 11:30:00"),
+            *(-10050, -60000, "CNY", "success", "2026-11-20 11:30:00", 0),
         )
         assert reader.told["交易合计"] == {"count": "2", "商家实收": "2140.00", "商家优惠": "0.00"}
 
@@ -152,6 +152,17 @@ class TestAlipay:
         assert caught.value.detail.startswith(names[1])
         assert refusal(papers.zipped(("a.csv", other), ("b.csv", other))) == (0, "part_twice")
 
+    def test_what_a_discount_of_ours_took_off(self):
+        """20 of 380 yuan, and its share of what went back; a discount of Alipay's own costs us nothing."""
+        text = papers.ALIPAY_TRADE.replace(
+            "380.00,380.00,0.00,0.00,0.00,0.00", "380.00,360.00,0.00,0.00,0.00,20.00"
+        )
+        text = text.replace("-100.50,-100.50,0.00,0.00,0.00,0.00", "-100.50,-95.21,0.00,0.00,0.00,-5.29")
+        text = text.replace("1760.00,1760.00,0.00,0.00,0.00", "1760.00,1760.00,0.00,0.00,5.00")
+        text = text.replace("共2140.00元，商家优惠共0.00", "共2120.00元，商家优惠共20.00")
+        text = text.replace("共-100.50元，商家优惠退款共0.00", "共-95.21元，商家优惠退款共-5.29")
+        assert [line.discount_minor for line in read(papers.alipay(text))[2]] == [0, 2000, -529]
+
 
 class TestWechat:
     @pytest.mark.parametrize("zipped_up", [False, True])
@@ -162,12 +173,12 @@ class TestWechat:
         first, second, refund = lines
         assert first == (
             *(2, "payment", "PAYMENT00000001", "PAYMENT00000001", "4200000000000000000000000001"),
-            *(176000, 1056000, "CNY", "success", "2026-11-20 10:00:03"),
+            *(176000, 1056000, "CNY", "success", "2026-11-20 10:00:03", 0),
         )
         assert (second.amount_minor, second.fee_milli) == (9, 54)
         assert refund == (
             *(4, "refund", "REFUND000000001", "PAYMENT00000001", "50300000000000000000000000001"),
-            *(-10050, -60300, "CNY", "processing", "2026-11-20 11:30:00"),
+            *(-10050, -60300, "CNY", "processing", "2026-11-20 11:30:00", 0),
         )
         assert tuple(reader.covers) == ("payment", "refund")
         assert reader.told["总交易单数"] == "3.0"
@@ -180,6 +191,22 @@ class TestWechat:
         _, reader, lines = read(papers.wechat(text))
         assert (tuple(reader.covers), [line.amount_minor for line in lines]) == (covers, [amount])
         assert lines[0].happened_at.startswith("2026-11-20")
+
+    def test_what_a_discount_of_ours_took_off(self):
+        """A coupon that we did not pay in beforehand: 5 yuan are not settled; one that we did is."""
+        text = papers.WECHAT_ALL.replace("`CNY,`1760.00,`0.00", "`CNY,`1755.00,`5.00").replace(
+            "`1760.09,`100", "`1755.09,`100", 1
+        )
+        text = text.replace("`CNY,`0.09,`0.00", "`CNY,`0.09,`0.01")
+        text = text.replace("`REFUND000000001,`100.50", "`REFUND000000001,`100.21").replace(
+            "`1755.09,`100.50", "`1755.09,`100.21"
+        )
+        lines = read(papers.wechat(text))[2]
+        assert [(line.amount_minor, line.discount_minor) for line in lines] == [
+            (176000, 500),
+            (9, 0),
+            (-10050, -29),
+        ]
 
     def test_a_revoked_payment(self):
         text = papers.WECHAT_ALL.replace("`REFUND,`OTHERS", "`REVOKED,`OTHERS").replace("`PROCESSING", "`")
