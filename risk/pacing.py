@@ -285,7 +285,11 @@ def _take(seen: Situation, admitted: int, serving: int) -> bool:
     keep = max(seen.room.pass_life_s, seen.room.claim_window_s) + RATE_WINDOW_S + 60
     flat = [part for pair in values.items() for part in pair]
     args = [seen.room.epoch, seen.serving, serving, second, wave, keep, *flat]
-    return bool(PACE.run(keys=_keys(seen.room), args=args))
+    bitmaps = [
+        waiting_room.keys(seen.room.show, seen.room.epoch, 0)[2],
+        leaving.places(seen.room.show, seen.room.epoch)[0],
+    ]
+    return bool(PACE.run(keys=[*_keys(seen.room), *bitmaps], args=args))
 
 
 def _sold_out_or_not(room: Room, stock: Stock, now: datetime) -> Room:

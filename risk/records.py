@@ -1,21 +1,26 @@
 """
 Verdicts for staff to read: noted in a stream of the fast store by the request, moved to Postgres by the beat.
 
-A request pays one command and only if there is something to tell. What the store loses is lost: nothing but these
-records hangs on it.
+A request pays one command and only if there is something to tell. While the store is away it goes to the log instead;
+what the store itself loses is lost: nothing but these records hangs on it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from basis import fast
+from django.db import DataError, transaction
+
+from basis import events, fast
 from risk.features import Features
 from risk.judge import ALLOW, Verdict
 from risk.models import Judgement
+
+log = events.get_logger(__name__)
 
 STREAM = "{risk}:judgements"
 LENGTH_MAX = 200_000
@@ -42,7 +47,8 @@ def note(features: Features, verdict: Verdict, *, did: str, now: datetime) -> No
     try:
         fast.store().xadd(STREAM, {"r": json.dumps(record)}, maxlen=LENGTH_MAX, approximate=True)
     except fast.FastStoreAway:
-        return
+        told = {name: record[name] for name in ("purpose", "verdict", "score", "buyer_id", "show")}
+        log.warning("judgement.not_kept", **told, reasons=[reason.code for reason in verdict.reasons])
 
 
 def drain(*, limit: int = BATCH) -> int:
@@ -53,17 +59,35 @@ def drain(*, limit: int = BATCH) -> int:
         return 0
     if not found:
         return 0
-    Judgement.objects.bulk_create([_row(key, fields["r"]) for key, fields in found], ignore_conflicts=True)
+    _keep([row for key, fields in found if (row := _row(key, fields)) is not None])
     with contextlib.suppress(fast.FastStoreAway):  # then they come again
         fast.store().xdel(STREAM, *(key for key, _fields in found))
     return len(found)
 
 
-def _row(key: str, packed: str) -> Judgement:
-    record = json.loads(packed)
-    record["at"] = datetime.fromtimestamp(record["at"], UTC)
-    # A wiped store starts its ids anew; with the time they stay unique.
-    return Judgement(key=f"{key}:{int(record['at'].timestamp())}"[:40], **record)
+def _row(key: str, fields: Mapping[str, str]) -> Judgement | None:
+    try:
+        record = json.loads(fields["r"])
+        record["at"] = datetime.fromtimestamp(record["at"], UTC)
+        # A wiped store starts its ids anew; with the time they stay unique.
+        return Judgement(key=f"{key}:{int(record['at'].timestamp())}"[:40], **record)
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        log.error("judgement.unreadable", key=key)
+        return None
+
+
+def _keep(rows: Sequence[Judgement]) -> None:
+    """Write them; one that Postgres will not take is found by halves and must not keep the others back for good."""
+    try:
+        with transaction.atomic():
+            Judgement.objects.bulk_create(rows, ignore_conflicts=True)
+    except (DataError, ValueError):
+        if len(rows) == 1:
+            log.exception("judgement.unreadable", key=rows[0].key)
+            return
+        half = len(rows) // 2
+        _keep(rows[:half])
+        _keep(rows[half:])
 
 
 def forget(*, now: datetime) -> int:

@@ -241,3 +241,37 @@ def test_verdicts_reach_staff_once_and_losing_the_store_loses_only_them():
     )
     assert records.drain() == 0
     assert records.forget(now=now + timedelta(days=31)) == 2
+
+
+@pytest.mark.django_db
+def test_a_verdict_that_cannot_be_kept_holds_none_back():
+    now, verdict = timezone.now(), judge.Verdict(judge.DENY)
+    for at in range(3):
+        records.note(like(buyer_id=at), verdict, did="deny", now=now)
+    good = fast.store().xrange(records.STREAM)[1][1]["r"]
+    for spoilt in (
+        "rubbish",
+        "{}",
+        good.replace('"s"', '"a\\u0000b"'),
+        good.replace('"score": 0', '"score": 99999999999'),
+    ):
+        fast.store().xadd(records.STREAM, {"r": spoilt})
+    fast.store().xadd(records.STREAM, {"other": "1"})
+    records.note(like(buyer_id=9), verdict, did="deny", now=now)
+    assert records.drain() == 9
+    assert records.drain() == 0
+    assert set(Judgement.objects.values_list("buyer_id", flat=True)) == {0, 1, 2, 9}
+
+
+def test_a_verdict_goes_to_the_log_while_the_store_is_away(settings, caplog):
+    verdict = judge.Verdict(judge.DENY, (judge.Reason("often_by_buyer", "40 requests", 50, "deny", True),))
+    settings.REDIS_URL = "unix:///nonexistent/kaipiao.sock"
+    fast.store.cache_clear()
+    try:
+        records.note(PLAIN, verdict, did="deny", now=timezone.now())
+    finally:
+        fast.store.cache_clear()
+    told = caplog.text
+    assert "judgement.not_kept" in told
+    assert "often_by_buyer" in told
+    assert PLAIN.address not in told  # who it was is not for the log

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from basis import fast
-from risk import draw, signing, steering, switches, waiting_room
+from risk import draw, leaving, signing, steering, switches, waiting_room
 from risk.pacing import Stock, step
 from risk.room_models import Room, RoomEvent, RoomState
 from risk.signing import NotOurs, Pass, QueueNumber
@@ -352,6 +352,18 @@ def test_a_wiped_store_is_restored_by_the_pacer_with_the_same_draw(room: Room, c
     fast.store().flushdb()
     step(show=SHOW, stock=PLENTY, now=clock())
     assert {buyer: ask(buyer, clock(), numbers[buyer]).place for buyer in range(50, 101)} == places
+
+
+def test_nothing_of_a_room_stays_in_the_store_for_good(opened: Room, clock: Any) -> None:
+    for buyer in range(1, 31):
+        enter(buyer, clock())
+    run_pacer(clock, seconds=3, stock=PLENTY)
+    ask(1, clock())
+    leaving.quit_line(show=SHOW, buyer_id=30, now=clock())
+    run_pacer(clock, seconds=1, stock=PLENTY)
+    kept = fast.store().keys("room:*")
+    assert len(kept) >= 5
+    assert not [key for key in kept if fast.store().pttl(key) < 0]
 
 
 def test_the_counter_never_falls_behind_a_shown_number(opened: Room, clock: Any) -> None:
