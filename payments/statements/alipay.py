@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from operator import itemgetter
 from typing import Any
@@ -141,9 +142,10 @@ class _AlipayReader:
     def _mended(self, text: str) -> list[str]:
         """The cells of a row whose name or remark holds commas."""
         if '"' in text:
-            row = next(csv.reader([text]))
-            if len(row) == len(self.names):
-                return row
+            with suppress(csv.Error):
+                row = next(csv.reader([text]))
+                if len(row) == len(self.names):
+                    return row
         row = text.split(",")
         surplus = len(row) - len(self.names)
         if surplus <= 0 or NAME not in self.names:
@@ -179,7 +181,10 @@ class _AlipayReader:
         for last, line in rows:
             total = TOTAL(line)
             if total:
-                self._check(last, total, ours)
+                try:
+                    self._check(last, total, ours)
+                except ValueError as error:
+                    raise Refused(last, "totals", str(error)[:60]) from error
             elif line.strip() and not (self.told and line.startswith("#导出时间")):
                 raise Refused(last, "after_the_end", line[:40])
         # Where there was nothing, some exports leave the total of it out; but never all of them.
@@ -199,7 +204,7 @@ class _AlipayReader:
             raise Refused(number, "totals", total[0][:60])
         for word, fen in sums.items():
             yuan = told.get(word)
-            if yuan is not None and abs(cells.fen(yuan)) != abs(fen):
+            if yuan is not None and abs(cells.total(yuan)) != abs(fen) * 1000:
                 raise Refused(number, "totals", f"{name} {word}: {yuan} ≠ {fen / 100:.2f}")
 
 

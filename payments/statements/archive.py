@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,7 +24,13 @@ BYTES_MAX = 4 << 30
 MEMBERS_MAX = 16
 HEAD_BYTES, HEAD_LINES = 1 << 13, 8
 BUFFER = 1 << 17
-DAMAGES = (zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, EOFError, NotImplementedError, RuntimeError)
+# What the readers of archives raise at bytes that no writer wrote; a ValueError also for names, lengths and offsets.
+DAMAGES = (
+    *(zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, struct.error),
+    *(EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError),
+)
+# No channel packs otherwise, and the other ways of packing fail each in a manner of its own.
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 BOM = "\ufeff"
 
 
@@ -83,7 +90,7 @@ def texts(file: BinaryIO) -> list[Text]:
 def _of_zip(file: BinaryIO) -> list[Text]:
     archive = zipfile.ZipFile(file)
     members = [member for member in archive.infolist() if not member.is_dir()]
-    if len(members) > MEMBERS_MAX:
+    if len(members) > MEMBERS_MAX or any(member.compress_type not in PACKED for member in members):
         raise Refused(0, "foreign", f"{len(members)}")
     return [_text(_name(member), _unzipped(archive, member), member.CRC) for member in members]
 

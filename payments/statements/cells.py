@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from functools import lru_cache
 
-FEN = re.compile(r"([+-]?)([0-9]{1,12})(?:\.([0-9]{1,2}))?").fullmatch
-MILLI = re.compile(r"([+-]?)([0-9]{1,12})(?:\.([0-9]{1,5}))?").fullmatch
+# Below ten milliards of yuan: what no row is. Everything that is reckoned with it stays within the database's integers.
+FEN = re.compile(r"([+-]?)([0-9]{1,10})(?:\.([0-9]{1,2}))?").fullmatch
+MILLI = re.compile(r"([+-]?)([0-9]{1,10})(?:\.([0-9]{1,5}))?").fullmatch
+TOTAL = re.compile(r"([+-]?)([0-9]{1,15})(?:\.([0-9]{1,5}))?").fullmatch
 COUNT = re.compile(r"([0-9]{1,9})(?:\.0+)?").fullmatch
 CLOCK = re.compile(r" (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]").fullmatch
 # What channels allow in a merchant's numbers: nothing that would need escaping on its way into the database.
-NUMBERS = re.compile(r"(?:[0-9A-Za-z_*|@.-]{0,64},?)*").fullmatch
+NUMBERS = re.compile(r"[0-9A-Za-z_*|@.\n-]*").fullmatch
 NUMBER_MAX = 64
 CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
 HEADER_TWINS = str.maketrans(
@@ -38,6 +40,15 @@ def milli(yuan: str) -> int:
     :raises ValueError: it has more than five decimals, or is no amount
     """
     return _scaled(MILLI(yuan.strip()), 5, yuan)
+
+
+def total(yuan: str) -> int:
+    """
+    The sum of a whole file in thousandths of a fen, of amounts or of fees.
+
+    :raises ValueError: it has more than five decimals, or is no amount
+    """
+    return _scaled(TOTAL(yuan.strip()), 5, yuan)
 
 
 def _scaled(match: re.Match[str] | None, decimals: int, text: str) -> int:
@@ -74,7 +85,7 @@ def currency(text: str) -> str:
 
 def safe(*numbers: str) -> None:
     """:raises ValueError: a number is too long or holds what no channel allows in one"""
-    if not NUMBERS(",".join(numbers)) or max(map(len, numbers)) > NUMBER_MAX:
+    if not NUMBERS("\n".join(numbers)) or max(map(len, numbers)) > NUMBER_MAX:
         raise ValueError(f"not a number: {numbers}")
 
 

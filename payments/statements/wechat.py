@@ -311,7 +311,7 @@ def _check(number: int, told: dict[str, str], sums: dict[str, int]) -> None:
         if name not in told:
             raise Refused(number, "columns", name)
         try:
-            theirs = cells.count(told[name]) if name.endswith("数") else cells.milli(told[name])
+            theirs = cells.count(told[name]) if name.endswith("数") else cells.total(told[name])
         except ValueError as error:
             raise Refused(number, "totals", str(error)) from error
         if theirs != ours:

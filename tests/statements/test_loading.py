@@ -99,6 +99,19 @@ def test_a_refused_file_leaves_nothing(store):
 
 
 @pytest.mark.django_db
+def test_what_one_left_who_was_killed_while_keeping_the_file_is_not_taken_for_it(store):
+    with pytest.MonkeyPatch.context() as killed:
+        killed.setattr(load, "_enter", None)  # nothing is committed; the file is on disk
+        with pytest.raises(TypeError):
+            load_it(papers.wechat())
+    [path] = kept(store)
+    path.write_bytes(path.read_bytes()[:100])
+    statement = load_it(papers.wechat())
+    assert statement.file.read() == papers.wechat().getvalue()
+    assert kept(store) == [path]
+
+
+@pytest.mark.django_db
 def test_the_same_file_twice_is_refused(store):
     load_it(papers.wechat(zipped_up=False))
     with pytest.raises(Refused) as caught:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
+import zipfile
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -102,6 +105,24 @@ class TestAlipay:
     def test_what_is_wrong_is_named_with_its_line(self, old, new, expected):
         assert old in papers.ALIPAY_TRADE
         assert refusal(papers.alipay(papers.ALIPAY_TRADE.replace(old, new, 1)), merchant=SELLER) == expected
+
+    @pytest.mark.parametrize(
+        ("old", "new", "line"),
+        [
+            ("共2140.00元", "共2140.0.0元", 10),
+            ("合计：2笔", f"合计：{'9' * 5000}笔", 10),
+            ('"体育场之夜, 看台"', '"体育场之夜,\r 看台"', 0),
+            ('"体育场之夜, 看台"', '"体育场之夜,\n 看台"', 8),
+            (",1760.00,1760.00", ",99999999999.00,1760.00", 6),
+            ("PAYMENT00000001\t,交易", f"{'P' * 63}!\t,交易", 6),
+        ],
+    )
+    def test_what_no_writer_writes_is_refused_at_its_line_or_read(self, old, new, line):
+        """Broken numbers, a line's end within a name, sums beyond any, a number that takes years to look at."""
+        assert old in papers.ALIPAY_TRADE
+        file = papers.alipay(papers.ALIPAY_TRADE.replace(old, new, 1))
+        assert not line or refusal(file)[0] == line
+        assert line or len(read(file)[2]) == 3
 
     @pytest.mark.parametrize("kept", [3, 5, 7, 9, 10])
     def test_a_truncated_file(self, kept):
@@ -285,6 +306,38 @@ class TestArchives:
         assert refusal(both) == (0, "several")
         overlapping = papers.zipped(("a.csv", papers.WECHAT_SUCCESS), ("b.csv", papers.WECHAT_ALL))
         assert refusal(overlapping) == (0, "several")
+
+    @pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+    def test_an_archive_packed_as_no_channel_packs(self, packing):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", packing) as archive:
+            archive.writestr("a.csv", papers.WECHAT_ALL)
+        assert refusal(file)[1] == "foreign"
+
+    def test_an_archive_in_an_archive(self):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("a.zip", papers.alipay().getvalue())
+        assert refusal(file) == (1, "foreign")
+
+    def test_what_unpacks_to_far_more_than_it_is(self):
+        """64 MB of one line in 64 kB: no more of it is unpacked than a line may be long."""
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.csv", papers.WECHAT_ALL.encode() + b"`" * (64 << 20))
+        assert file.tell() < 1 << 17
+        assert refusal(file) == (7, "too_large")
+
+    @pytest.mark.parametrize("whole", [papers.alipay(), papers.wechat(), papers.wechat(zipped_up=False)])
+    def test_whatever_is_done_to_its_bytes_it_is_read_or_refused(self, whole):
+        chance = random.Random(b"bytes")
+        for _ in range(400):
+            file = bytearray(whole.getvalue())
+            for _ in range(chance.choice((1, 2, 5))):
+                at = chance.randrange(len(file))
+                file[at : at + chance.choice((0, 1, 9))] = chance.randbytes(chance.choice((0, 1, 4)))
+            with suppress(Refused):
+                read(io.BytesIO(file))
 
     def test_both_halves_of_a_day_in_one_archive(self):
         both = papers.zipped(("a.csv", papers.WECHAT_SUCCESS), ("b.csv", papers.WECHAT_REFUND))
