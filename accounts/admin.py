@@ -21,10 +21,25 @@ from basis.sealed import mask_email, mask_phone
 
 admin.site.unregister(Group)
 
+RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
+
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    pass
+    """A role is everybody's who has it: superusers alone change one, or who could would give himself any right."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return is_superuser(request) and super().has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_superuser(request) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_superuser(request) and super().has_delete_permission(request, obj)
+
+
+def is_superuser(request: HttpRequest) -> bool:
+    return bool(getattr(request.user, "is_superuser", False))
 
 
 class NewUserForm(UserCreationForm):
@@ -66,6 +81,20 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
         if search_term.strip():
             found = found | queryset.filter(named(search_term))
         return found, may_repeat
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Buyers' accounts by who has the right; those of the staff by superusers: a password makes one somebody."""
+        theirs = obj is None or not (obj.is_staff or obj.is_superuser)
+        return super().has_change_permission(request, obj) and (theirs or is_superuser(request))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Nobody gives rights but a superuser, and nobody gives any to himself. Histories name the staff by handle."""
+        fixed = [*super().get_readonly_fields(request, obj)]
+        if not is_superuser(request) or (obj is not None and obj.pk == request.user.pk):
+            fixed += RIGHTS
+        if obj is not None and (obj.is_staff or obj.is_superuser):
+            fixed.append("handle")
+        return fixed
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # Orders and money keep their owner; `is_active` shuts an account.

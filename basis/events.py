@@ -33,6 +33,11 @@ SECRET_KEYS = re.compile(
 # Digits and letters on either side mean an order number or a hash, not a telephone.
 PHONES = re.compile(r"(?<![0-9A-Za-z])(?:\+?86[- ]?)?1[3-9]\d{9}(?![0-9A-Za-z])")
 EMAILS = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
+# Bank cards (their last digit checks the others) and resident identity numbers.
+CARDS = re.compile(r"(?<![0-9A-Za-z])\d(?:[ -]?\d){14,18}(?![0-9A-Za-z])")
+IDENTITIES = re.compile(
+    r"(?<![0-9A-Za-z])[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[0-9Xx](?![0-9A-Za-z])"
+)
 BEARERS = re.compile(r"\bkp_[A-Za-z0-9_-]{20,}|\bBearer\s+\S+", re.IGNORECASE)
 DEPTH_MAX = 6
 
@@ -124,7 +129,19 @@ def _masked(value: Any, depth: int) -> Any:
 
 
 def masked_text(text: str) -> str:
-    """`text` without telephone numbers, e-mail addresses and bearer tokens."""
+    """`text` without telephone, card and identity numbers, e-mail addresses and bearer tokens."""
     text = BEARERS.sub(MASKED, text)
-    text = PHONES.sub(MASKED, text)
+    text = IDENTITIES.sub(MASKED, PHONES.sub(MASKED, text))
+    text = CARDS.sub(_card_masked, text)
     return EMAILS.sub(MASKED, text) if "@" in text else text
+
+
+def _card_masked(found: re.Match[str]) -> str:
+    return MASKED if _is_card(found[0]) else found[0]
+
+
+def _is_card(text: str) -> bool:
+    """By the check digit of ISO/IEC 7812 (Luhn): a long number of ours is taken for a card one time in ten."""
+    digits = [int(one) for one in text if one.isdigit()]
+    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0

@@ -64,6 +64,11 @@ def sealed_with_newest(token: str) -> bool:
     return token.startswith(f"{VERSION}.{_ring(tuple(settings.DATA_KEYS))[0][0]}.")
 
 
+def listed_keys() -> list[str]:
+    """The names of the listed keys, newest first, as they stand in front of what each sealed."""
+    return [key_id for key_id, _aead, _index_key in _ring(tuple(settings.DATA_KEYS))]
+
+
 def blind_index(text: str, purpose: str) -> str:
     """
     HMAC-SHA256 (hex) under the newest key: equal texts give equal indexes, which tell nothing without the

@@ -14,6 +14,7 @@ from django.urls import URLPattern, path
 
 from basis.requests import is_key
 from basis.staff import HistoryAdmin, LookOnlyAdmin
+from desk import people_admin  # noqa: F401 - registers its pages
 from desk.models import Case, CaseEvent, RequestEvent
 from desk.pages import approvals, case, trail
 from desk.pages import inbox as inbox_page

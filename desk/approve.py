@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import Permission
@@ -38,7 +38,10 @@ from desk.trail import Person
 
 
 class SamePerson(Exception):
-    """Who asked for it cannot approve or reject it, whatever his rights."""
+    """
+    Who asked for it cannot approve or reject it, whatever his rights; nor can an account that he made, or whose
+    password or rights he changed, within `HIS_FOR`.
+    """
 
 
 class NotWaiting(Exception):
@@ -51,6 +54,10 @@ class NoChecker(Exception):
 
 class NotNeeded(Exception):
     """One person is enough for this: resolve it."""
+
+
+HIS_FOR = timedelta(days=7)
+"""So long an account that somebody made or changed counts as himself: he may know its password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,8 @@ def request(
     if shown.types_amount and typed_minor != shown.amount_minor:
         raise resolve.AmountNotTyped(case_number)
     maker = _user(by)
-    if not checkers(besides=maker).exists():
+    others = checkers(besides=maker)
+    if all(trail.touched(one, by=maker, since=now - HIS_FOR) for one in others):
         raise NoChecker(case_number)
     with transaction.atomic(durable=True):
         case = resolve.lock_case(case_number)
@@ -140,7 +148,8 @@ def review(*, request_id: int, now: datetime) -> Review:
             )
         except (CannotBeDone, WouldBreak) as error:
             refusal = str(error)
-    stale = asked.state == RequestState.WAITING and (shown is None or shown.fingerprint != asked.fingerprint)
+    fits = shown is not None and shown.fingerprint == asked.fingerprint and _may_still_ask(asked)
+    stale = asked.state == RequestState.WAITING and not fits
     return Review(asked, asked.preview, shown, refusal, stale)
 
 
@@ -153,7 +162,7 @@ def approve(*, request_id: int, by: Person, reason: str = "", now: datetime) -> 
     :raises NotWaiting: see there
     :raises StalePreview: what it would do now is not what was asked for; the request is over, the case is open again
     """
-    asked = _open_to(request_id, by)
+    asked = _open_to(request_id, by, now=now)
     if asked.state == RequestState.APPROVED and asked.checker_id == _user(by).pk:
         return Resolution.objects.get(key=_key(asked))
     if asked.state != RequestState.WAITING:
@@ -163,6 +172,8 @@ def approve(*, request_id: int, by: Person, reason: str = "", now: datetime) -> 
         answer = resolve.ask(asked.case, way)
         with transaction.atomic(durable=True):
             case, asked = _locked(asked)
+            if not _may_still_ask(asked):
+                raise StalePreview(f"{asked.maker.handle} may not ask for it any more")
             inputs = resolve.read_inputs(way, asked.inputs)
             maker = f"staff:{asked.maker.handle}"
             done = resolve.run(
@@ -186,7 +197,7 @@ def reject(*, request_id: int, by: Person, reason: str, now: datetime) -> Resolu
     :raises resolve.ReasonMissing: see there
     """
     resolve.check_reason(reason)
-    asked = _open_to(request_id, by)
+    asked = _open_to(request_id, by, now=now)
     with transaction.atomic(durable=True):
         case, asked = _locked(asked)
         _decide(asked, RequestState.REJECTED, by=by, reason=reason, now=now)
@@ -238,10 +249,20 @@ def _key(asked: ResolutionRequest) -> str:
     return f"request:{asked.pk}"
 
 
-def _open_to(request_id: int, by: Person) -> ResolutionRequest:
+def _may_still_ask(asked: ResolutionRequest) -> bool:
+    """Whether the maker is still one of two people who may: he has not left, and his role was not taken from him."""
+    try:
+        resolve.may(Person(asked.maker), resolve.right_of(asked.case))
+    except resolve.NotAllowed:
+        return False
+    return True
+
+
+def _open_to(request_id: int, by: Person, *, now: datetime) -> ResolutionRequest:
     """The request, if this person may decide it. Who asked is refused first: no right makes two people of one."""
     asked = ResolutionRequest.objects.select_related("case", "maker").get(pk=request_id)
-    if asked.maker_id == _user(by).pk:
+    checker = _user(by)
+    if asked.maker_id == checker.pk or trail.touched(checker, by=asked.maker, since=now - HIS_FOR):
         raise SamePerson(asked.pk)
     resolve.may(by, "approve_resolution")
     return asked

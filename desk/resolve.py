@@ -325,8 +325,11 @@ def _told(
     checks: list[Check],
 ) -> Preview:
     before, after = looks
-    amount_minor = did.moved_minor or case.amount_minor
-    moves_money = bool(did.moved_minor) or way.two_people == BY_MONEY_AT_RISK
+    at_risk = way.two_people == BY_MONEY_AT_RISK
+    amount_minor = (
+        max(did.moved_minor, case.amount_minor) if at_risk else did.moved_minor or case.amount_minor
+    )
+    moves_money = bool(did.moved_minor) or at_risk
     needs_two = way.two_people == ALWAYS or (
         moves_money and amount_minor >= settings.DESK_TWO_PEOPLE_FROM_MINOR
     )

@@ -64,6 +64,18 @@ def write(
     )
 
 
+def account(user: User) -> str:
+    """An account as the subject of an entry; its key, because a handle is a name."""
+    return f"account {user.pk}"
+
+
+def touched(user: User, *, by: User, since: datetime) -> bool:
+    """Whether `by` made this account, or changed anything of it (its password, its rights), since then."""
+    deeds = ("account_made", "account_changed")
+    found = TrailEntry.objects.filter(subject=account(user), actor=Person(by).name, action__in=deeds)
+    return found.filter(at__gte=since).exists()
+
+
 def entries(
     *,
     actor: str = "",

@@ -37,7 +37,7 @@ REFUSALS: Mapping[type[Exception], Any] = {
     ),
     resolve.StalePreview: gettext_lazy("Things changed since you looked. Nothing was done: look again."),
     approve.SamePerson: gettext_lazy(
-        "You asked for it, so somebody else must decide. That holds for everybody."
+        "You asked for it, or who did has changed your account lately: somebody else decides. That holds for everybody."
     ),
     approve.NotWaiting: gettext_lazy("The request is decided, withdrawn or overtaken already."),
     approve.NoChecker: gettext_lazy(

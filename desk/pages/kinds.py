@@ -135,6 +135,10 @@ _ACTIONS: Mapping[str, Any] = {
     "assigned": _("gave the case"),
     "noted": _("noted"),
     "asked_channel": _("asked the channel"),
+    "driven": _("gave it its next step"),
+    "account_made": _("made an account or a role"),
+    "account_changed": _("changed an account or a role"),
+    "account_deleted": _("deleted a role"),
 }
 _CHECKS: Mapping[str, Any] = {
     "refunds_within_payments": _("No more is sent back than was taken"),

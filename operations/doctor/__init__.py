@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from django.db import DatabaseError
 
-from operations.doctor import channels, database, program, promises, surroundings
+from operations.doctor import channels, database, people, program, promises, surroundings
 from operations.doctor.findings import Finding, Level, failure, warning
 
 __all__ = ["Finding", "Level", "examine"]
@@ -55,4 +55,5 @@ def _postgres() -> Iterator[Finding]:
         )
         return
     yield from promises.kept()
+    yield from people.sealed()
     yield from database.ledger_horizon()

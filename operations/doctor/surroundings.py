@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
@@ -29,7 +30,7 @@ def redis() -> Iterator[Finding]:
         began, before = time.perf_counter(), datetime.now(UTC)
         seconds, micros = store.time()
         took = time.perf_counter() - began
-        server, memory = store.info("server"), store.info("memory")
+        server, memory, kept = store.info("server"), store.info("memory"), store.info("persistence")
     except fast.FastStoreAway as error:
         yield failure("redis", f"away: {error}", "start it or correct REDIS_URL; orders go on, queues do not")
         return
@@ -49,6 +50,28 @@ def redis() -> Iterator[Finding]:
         f"{policy}, {memory.get('used_memory_human')} used",
         "set maxmemory-policy noeviction: it would throw queued tasks away when it is full",
         bad=policy != "noeviction",
+    )
+
+    yield persistence(kept)
+
+
+def persistence(kept: Mapping[str, Any]) -> Finding:
+    """What a Redis that falls comes back with: who stands in the waiting room, and submissions that were accepted."""
+    appends = bool(kept.get("aof_enabled"))
+    broken = [
+        name
+        for name in ("aof_last_write_status", "rdb_last_bgsave_status")
+        if kept.get(name, "ok") != "ok" and (appends or name.startswith("rdb"))
+    ]
+    if broken:
+        return failure(
+            "redis persistence", f"the last write failed: {', '.join(broken)}", "see its log, and the disk"
+        )
+    return judged(
+        "redis persistence",
+        "every write is appended to a file" if appends else "snapshots at most, no file that is appended to",
+        "set appendonly yes: a restart would forget who waits and which submissions were accepted",
+        bad=not appends,
     )
 
 

@@ -58,7 +58,11 @@ def test_a_telling_key_hides_its_value(lines, key):
 
 
 @pytest.mark.parametrize(
-    "text", ["13812345678", "+86 13812345678", "lin@example.com", "kp_" + "x" * 40, "Bearer abc.def"]
+    "text",
+    [
+        *("13812345678", "+86 13812345678", "lin@example.com", "kp_" + "x" * 40, "Bearer abc.def"),
+        *("6222021001116245702", "6222 0210 0111 6245 702", "4111111111111111", "11010519491231002X"),
+    ],
 )
 def test_a_telling_text_is_hidden_wherever_it_stands(lines, text):
     log = events.get_logger("tests.events")
@@ -74,8 +78,10 @@ def test_a_telling_text_is_hidden_wherever_it_stands(lines, text):
 
 def test_numbers_of_orders_and_harmless_words_stay(lines):
     order = "K01ABC13812345678XYZ9"
+    trade = "2026112022001425451400923487"  # a channel's own number
     events.get_logger("tests.events").info(
-        "order.assigned", order=order, assigned=3, design="b", timestamp_ms=1763800000000
+        "order.assigned", order=order, assigned=3, design="b", timestamp_ms=1763800000000, trade=trade
     )
     (line,) = lines()
+    assert line["trade"] == trade
     assert (line["order"], line["assigned"], line["design"]) == (order, 3, "b")

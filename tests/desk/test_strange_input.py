@@ -76,3 +76,42 @@ def test_an_entry_that_no_ledger_holds_is_refused(desk, slip, amount):  # noqa: 
 
     with pytest.raises(CannotBeDone, match="bad_amount"):
         desk.preview(slip, "book_entry", debit=OPENING, credit=SUSPENSE, amount=amount)
+
+
+WORSE = [
+    {},
+    [],
+    "x",
+    None,
+    {"resolution": "a\0b"},
+    {"reason": []},
+    {"typed_minor": 10**40},
+    {"inputs": {"entry": 5}},
+]
+WORSE += [
+    {"amount_minor": 10**40, "reason": "why not", "tickets": ["x" * 99]},
+    {"upheld": "yes"},
+    {"payment": 1},
+]
+
+
+def test_strange_requests_to_the_api(root, asked, slip):  # noqa: F811
+    whole = {"resolution": "book_entry", "fingerprint": "f", "reason": "why not", "typed_minor": 10**40}
+    whole |= {"inputs": {"debit": OPENING, "credit": SUSPENSE, "amount": "9" * 199}}
+    case, nobody = f"cases/{slip.number}", "requests/" + "9" * 30
+    deeds = [f"{case}/preview", f"{case}/resolve", f"{case}/requests", "cases/x/preview", "disputes"]
+    deeds += [
+        f"{nobody}/approve",
+        f"{nobody}/reject",
+        f"requests/{asked.pk}/reject",
+        "disputes/9999999999999/decide",
+    ]
+    deeds += ["orders/K1/refund-requests", "shows/none/cancellation-requests"]
+    for number, (deed, body) in enumerate((deed, body) for deed in deeds for body in [*WORSE, whole]):
+        answer = root.post(
+            f"/api/v1/desk/{deed}",
+            body,
+            content_type="application/json",
+            headers={"Idempotency-Key": f"k{number}"},
+        )
+        assert 400 <= answer.status_code < 500, (deed, body, answer.content)

@@ -16,9 +16,10 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
+from accounts.models import User
 from basis import fast
 from operations import doctor, tasks
-from operations.doctor import Level, channels, database, program, promises, surroundings
+from operations.doctor import Level, channels, database, people, program, promises, surroundings
 from payments import money
 from payments.channels import registry
 from wallet.models import Account, AccountFold
@@ -227,3 +228,32 @@ def test_without_any_service_it_still_tells_everything_it_can(tmp_path: Path) ->
     assert {"postgres", "redis"} <= failed
     assert "Traceback" not in ended.stderr
     assert doctor.Level.OK in {finding["level"] for finding in answer["findings"]}
+
+
+@pytest.mark.django_db
+def test_a_key_that_was_dropped_too_early_is_told(settings: Any) -> None:
+    settings.DATA_KEYS = ["0b" * 32]
+    User.objects.create_user("lin", phone="13812345678")
+    assert told(people.sealed(), "personal data").level == Level.OK
+    settings.DATA_KEYS = ["0c" * 32, "0b" * 32]
+    assert told(people.sealed(), "personal data").level == Level.WARNING
+    settings.DATA_KEYS = ["0c" * 32]
+    assert told(people.sealed(), "personal data").level == Level.FAILURE
+
+
+@pytest.mark.parametrize(
+    ("kept", "level"),
+    [
+        ({"aof_enabled": 1, "aof_last_write_status": "ok"}, Level.OK),
+        ({"aof_enabled": 0, "rdb_last_bgsave_status": "ok"}, Level.WARNING),
+        ({}, Level.WARNING),
+        ({"aof_enabled": 1, "aof_last_write_status": "err"}, Level.FAILURE),
+        ({"aof_enabled": 0, "rdb_last_bgsave_status": "err"}, Level.FAILURE),
+    ],
+)
+def test_a_redis_that_forgets_is_told(kept: Any, level: Level) -> None:
+    assert surroundings.persistence(kept).level == level
+
+
+def test_our_own_redis_keeps_what_it_is_told() -> None:
+    assert told(surroundings.redis(), "redis persistence").level == Level.OK

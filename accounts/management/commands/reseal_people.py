@@ -8,12 +8,12 @@ from accounts.rotation import reseal_people
 
 
 class Command(BaseCommand):
-    help = "Seal all telephone numbers and e-mail addresses with the newest key of DATA_KEYS."
+    help = "Seal all personal data, contacts and accounts that are paid out to, with the newest key of DATA_KEYS."
 
     def handle(self, *args: Any, **options: Any) -> None:
         done = 0
         for done in reseal_people():  # the last count is the total
             if options["verbosity"] > 1:
-                self.stdout.write(f"{done} users")
+                self.stdout.write(f"{done} rows")
         if options["verbosity"]:
-            self.stdout.write(f"{done} users are sealed with the newest key; the older keys may be dropped.")
+            self.stdout.write(f"{done} rows are sealed with the newest key; the older keys may be dropped.")
