@@ -9,6 +9,7 @@ class DeskConfig(AppConfig):
 
     def ready(self) -> None:
         from desk import (  # noqa: F401 - case types register
+            dispute_types,
             merchants,
             roles,
             settlement,

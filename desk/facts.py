@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from django.db.models import Q
 
 from desk.models import Case
+from payments.dispute_models import Dispute
 from payments.models import Notification, OutboxMessage, Payment, Refund
 from payments.reconcile_models import Discrepancy
 from payments.withdrawal_models import Withdrawal
@@ -44,7 +45,7 @@ class Facts:
     holds: list[SetAside]
     messages: list[OutboxMessage]
     others: Mapping[Key, str]
-    """States of what only this type of case is about: a discrepancy, a finding, a held settlement."""
+    """States of what only this type of case is about: a discrepancy, a dispute, a finding, a held settlement."""
 
     @property
     def purchase(self) -> Order | TopUp | None:
@@ -148,6 +149,9 @@ def _told(case: Case, numbers: list[str]) -> list[Notification]:
 def _others(case: Case) -> dict[Key, str]:
     if case.subject_kind == "show":
         return _of_show(case.subject)
+    if case.subject_kind == "dispute":
+        decided = Dispute.objects.filter(pk=int(case.subject)).values_list("state", flat=True).first()
+        return {("dispute", case.subject): str(decided or "")}
     if case.subject_kind != "discrepancy":
         return {}
     found = Discrepancy.objects.filter(pk=int(case.subject)).values_list("state", flat=True).first()

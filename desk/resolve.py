@@ -25,7 +25,7 @@ from desk.acts import ALWAYS, BY_MONEY_AT_RISK, Act, CannotBeDone, Way
 from desk.models import ACTIVE_STATES, CASE_LIFECYCLE, Case, CaseState, Resolution
 from desk.preview import Check, Effects, Preview, digest, effects, of_states
 from desk.trail import Person
-from payments import money, paying_out, redirect, refunds, settle, strays, withdrawals
+from payments import disputes, money, paying_out, redirect, refunds, settle, strays, withdrawals
 from payments.reconcile import explain
 from wallet import journal
 
@@ -91,6 +91,8 @@ REFUSALS: Mapping[type[Exception], str] = {
     paying_out.NotOnItsWay: "not_on_its_way",
     withdrawals.NotYours: "not_yours",
     explain.AlreadySettled: "changed_meanwhile",
+    disputes.DecidedBefore: "changed_meanwhile",
+    disputes.NothingTaken: "no_channel",
     IllegalMove: "illegal_move",
     StaleState: "changed_meanwhile",
     OperationalError: "busy",

@@ -1,8 +1,10 @@
 """
 Filing and deciding disputes: what buyers and banks object to, told by staff or by a channel's adapter.
 
-A dispute moves no money: what a chargeback takes stands in the channel's statement, and a refund is asked for as ever.
-It is a fact about the payment, and about the merchant behind it (ticketing.trading counts them).
+A dispute is a fact about the payment, and about the merchant behind it (ticketing.trading counts them). It moves no
+money, but for one that is lost: what the channel took back is booked as a refund that it carried out by itself.
+
+Locks: the purchase, the payment, then the dispute.
 """
 
 from __future__ import annotations
@@ -11,10 +13,14 @@ from datetime import datetime
 
 from django.db import transaction
 
+from payments import refunds, settle
 from payments.dispute_models import Dispute, DisputeKind, DisputeState
-from payments.models import Payment, PaymentState
+from payments.models import ChannelCode, Payment, PaymentState
+from payments.purchases import handler_of
 
 STAFF = "staff"
+CHARGEBACK = "chargeback"
+"""The reason of a refund that no order of ours started."""
 
 
 class NotPaid(Exception):
@@ -84,6 +90,45 @@ def file(
     if not created and any(getattr(dispute, name) != value for name, value in wanted.items()):
         raise FiledOtherwise(reference)
     return dispute
+
+
+class NothingTaken(Exception):
+    """The payment was made from the wallet: no channel could take it back."""
+
+
+def charged_back(*, dispute_id: int, reference: str, actor: str, reason: str, now: datetime) -> Dispute:
+    """
+    The dispute is lost, and the channel took its amount back from us, under its number `reference`. The caller has the
+    second person's word.
+
+    :raises NoReason: see there
+    :raises NoSuchDispute: see there
+    :raises DecidedBefore: see there
+    :raises NothingTaken: see there
+    :raises payments.refunds.NotRefundable: less is left of the payment than the dispute is about
+    """
+    dispute = Dispute.objects.select_related("payment").filter(pk=dispute_id).first()
+    if dispute is None:
+        raise NoSuchDispute(dispute_id)
+    if dispute.payment.channel == ChannelCode.WALLET:
+        raise NothingTaken(dispute.payment.number)
+    with transaction.atomic():
+        handler_of(dispute.payment.purchase_kind).lock(dispute.payment.purchase_number)
+        payment = settle.lock_payment(dispute.payment.number)
+        # First, so that of two people who decide at once the second one books nothing.
+        decided = decide(dispute_id=dispute_id, upheld=True, actor=actor, reason=reason, now=now)
+        refund = refunds.request(
+            payment,
+            amount_minor=dispute.amount_minor,
+            reason=CHARGEBACK,
+            key=f"dispute:{dispute.pk}",
+            now=now,
+            actor=actor,
+        )
+        refunds.finish(
+            refund_number=refund.number, reference=reference[:64], reason=CHARGEBACK, at=now, now=now
+        )
+    return decided
 
 
 def decide(*, dispute_id: int, upheld: bool, actor: str, reason: str, now: datetime) -> Dispute:

@@ -119,6 +119,10 @@ SENTENCES: Mapping[tuple[str, str, str], tuple[str, str]] = {
         STAFF,
         says("The show does not take place: all that is left, %(amount)s, goes back to you through %(channel)s."),
     ),
+    (REFUND, "requested", "chargeback"): (
+        CHANNEL,
+        says("The payment was contested: %(channel)s took %(amount)s back from us for you."),
+    ),
     (REFUND, "requested", "*"): (STAFF, says("A refund of %(amount)s through %(channel)s is requested.")),
     (REFUND, "processing", "accepted"): (CHANNEL, says("%(channel)s is working on the refund.")),
     (REFUND, "processing", "*"): (SYSTEM, says("The refund is with %(channel)s; we keep asking until it is done.")),

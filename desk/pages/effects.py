@@ -13,7 +13,9 @@ from django.utils.translation import gettext_lazy
 from desk.models import CaseState
 from desk.pages import kinds, words
 from desk.preview import Check, Line, Message, Move, Preview
+from payments.dispute_models import DisputeState
 from payments.models import PaymentState, RefundState, Verdict
+from payments.withdrawal_models import WithdrawalState
 from ticketing.models import OrderState, SeatState, TicketState
 
 
@@ -145,6 +147,8 @@ _STATES: Mapping[str, Any] = {
     "ticket": TicketState,
     "seat": SeatState,
     "notification": Verdict,
+    "withdrawal": WithdrawalState,
+    "dispute": DisputeState,
     "case": CaseState,
 }
 

@@ -64,6 +64,7 @@ SELECT refund.number, payment.id AS payment_id, refund.id AS refund_id, -refund.
   FROM payments_refund refund JOIN payments_payment payment ON payment.id = refund.payment_id
  WHERE payment.channel = %(channel)s AND refund.state = 'succeeded'
    AND refund.destination = 'origin'
+   AND refund.reason <> 'chargeback'  -- no refund of ours there: its movement is told as one that names none
 """
 
 

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 
 from desk import wishes
 from desk.models import Case, CaseState
-from payments import money, refunds, tasks, withdrawals
+from payments import disputes, money, refunds, tasks, withdrawals
 from payments.channels import registry
 from payments.models import Discrepancy, OutboxMessage, Payment, Refund, Statement
 from payments.withdrawal_models import Withdrawal
@@ -268,6 +268,28 @@ def show_to_cancel(world: World) -> Scene:
     )
 
 
+def dispute_open(world: World) -> Scene:
+    """A buyer's bank took the money back at the channel, and wrote a letter."""
+    order, payment = world.paid()
+    now = world.desk.clock()
+    disputes.file(
+        payment_number=payment.number,
+        kind="chargeback",
+        source="alipay",
+        reference="CB1",
+        actor="mei",
+        opened_at=now,
+        now=now,
+    )
+    case = world.desk.one("dispute_open")
+    return Scene(
+        case,
+        "dispute_lost",
+        {"reference": "CB1"},
+        truth=lambda: Order.objects.get(pk=order.pk).state == "refunded",
+    )
+
+
 # -- money on its way out --------------------------------------------------------------------------------------------
 
 
@@ -417,6 +439,7 @@ SCENES: dict[str, Callable[[World], Scene]] = {
         *(payment_unknown, payment_unclosed, amount_differs, notification_unknown, refund_refused),
         *(refund_silent, message_failing, hold_orphaned, suspense_differs, state_inconsistent),
         *(merchant_suspect, refund_wanted, show_to_cancel, withdrawal_stuck, withdrawal_unapproved),
+        dispute_open,
         *(statement_missing_here, statement_missing_there, statement_differs, statement_status),
         *(statement_ledger, statement_late, statement_refused),
     )

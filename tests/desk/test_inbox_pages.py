@@ -64,7 +64,9 @@ def some_cases(count: int, *, now: datetime, first: int = 0, **fields: Any) -> l
                     "number": f"C{n:019}",
                     "kind": kind.code,
                     "subject_kind": kind.subject_kind,
-                    "subject": f"{n}" if kind.subject_kind in ("notification", "discrepancy") else f"S{n}",
+                    "subject": f"{n}"
+                    if kind.subject_kind in ("notification", "discrepancy", "dispute")
+                    else f"S{n}",
                     "queue": kind.queue,
                     "channel": ("alipay", "wechat", "wallet", "")[n % 4],
                     "amount_minor": amount_minor,
