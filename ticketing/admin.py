@@ -183,7 +183,7 @@ class ShowPhaseInline(admin.TabularInline):
 
 @admin.register(Show)
 class ShowAdmin(Cancelling, SettingUp):
-    list_display = ("code", "event", "venue", "starts_at", "doors_at", "takes_place")
+    list_display = ("code", "event", "venue", "starts_at", "doors_at", "ends_at", "takes_place")
     readonly_fields = ("takes_place",)
     list_filter = ("venue", "event")
     list_select_related = ("event", "venue")

@@ -39,6 +39,7 @@ class ShowSummarySerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
     starts_at = UtcField()
     doors_at = UtcField(allow_null=True)
+    ends_at = UtcField(allow_null=True)
     cancelled = serializers.SerializerMethodField(help_text="It does not take place.")
     venue = VenueSerializer()
 

@@ -7,6 +7,8 @@ is none (a CHECK says so). `OrderSeat` remembers which seats an order asked for,
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.conf import settings
 from django.core.validators import MaxValueValidator
 from django.db import models
@@ -132,6 +134,7 @@ class Show(models.Model):
     code = models.SlugField(unique=True)
     starts_at = models.DateTimeField()
     doors_at = models.DateTimeField(null=True, blank=True)
+    ends_at = models.DateTimeField(null=True, blank=True)
     # It does not take place (ticketing.cancelling); who cancelled it and why stands in its ShowCancellation.
     cancelled_at = models.DateTimeField(null=True, blank=True, editable=False)
 
@@ -139,9 +142,17 @@ class Show(models.Model):
         verbose_name = _("show")
         verbose_name_plural = _("shows")
         ordering = ["starts_at"]
+        constraints = [
+            models.CheckConstraint(name="ticketing_show_ends_later", condition=Q(ends_at__gt=F("starts_at")))
+        ]
 
     def __str__(self) -> str:
         return self.code
+
+    @property
+    def over_at(self) -> datetime:
+        """Its end; its beginning if nobody said when it ends."""
+        return self.ends_at or self.starts_at
 
 
 class SalePhase(models.Model):

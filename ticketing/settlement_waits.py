@@ -13,6 +13,7 @@ from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
 from risk.trading import marking
+from ticketing.cancel_models import CancellationState
 from ticketing.models import Show
 
 # Answers which of these shows (by id) it is true of.
@@ -66,7 +67,9 @@ def _held(shows: Sequence[int]) -> set[int]:
 
 
 def _cancelled(shows: Sequence[int]) -> set[int]:
+    """Once all money is back, what stays is what a refund rule kept: that is settled like any other."""
     found = Show.objects.filter(pk__in=shows, cancelled_at__isnull=False)
+    found = found.exclude(cancellation__state=CancellationState.DONE)
     return set(found.values_list("pk", flat=True))
 
 

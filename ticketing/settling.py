@@ -31,7 +31,7 @@ LOOK_BACK = timedelta(days=60)
 # Shows whose money may be out of date here: over and not settled; owing; settled, and money went back or came late.
 TO_LOOK_AT = """
 SELECT show.id FROM ticketing_show show
- WHERE show.starts_at <= %(over_since)s::timestamptz
+ WHERE coalesce(show.ends_at, show.starts_at) <= %(over_since)s::timestamptz
    AND NOT EXISTS (SELECT 1 FROM ticketing_showsettlement known
                     WHERE known.show_id = show.id AND known.standing <> 'due')
    AND EXISTS (SELECT 1 FROM ticketing_order o WHERE o.show_id = show.id AND o.state IN ('paid', 'refunded'))
@@ -47,7 +47,7 @@ UNION
 SELECT show.id FROM ticketing_show show
   JOIN (SELECT show_id, sum(orders) AS orders FROM ticketing_showsettlement GROUP BY show_id) known
     ON known.show_id = show.id
- WHERE show.starts_at >= %(looked_since)s::timestamptz
+ WHERE coalesce(show.ends_at, show.starts_at) >= %(looked_since)s::timestamptz
    AND known.orders <> (SELECT count(*) FROM ticketing_order o
                          WHERE o.show_id = show.id AND o.state IN ('paid', 'refunded'))
 """

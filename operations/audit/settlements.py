@@ -87,7 +87,7 @@ SELECT number AS what, format('it is %%s: taken less gone back is %%s, moved wer
 
 SHOWS_ARE_SETTLED = Check(
     name="7.shows_are_settled",
-    says="the money of a show that is long over is settled, or waits for what is named; so is what came after it",
+    says="the money of a show that is long over is settled, or is looked at and waits for what is named",
     checked="SELECT count(*) FROM ticketing_showsettlement",
     wrong="""
 WITH won AS (
@@ -102,19 +102,26 @@ WITH won AS (
    WHERE refund.created_at < %(an_hour_ago)s::timestamptz GROUP BY 1, 2
 )
 SELECT show.code AS what,
-       CASE WHEN settlement.id IS NULL THEN format('it began at %%s and nobody settles it', show.starts_at)
+       CASE WHEN settlement.id IS NULL THEN format('it was over at %%s and nobody settles it',
+                                                    coalesce(show.ends_at, show.starts_at))
             WHEN settlement.paid_minor < paid.minor OR settlement.refunded_minor < back.minor
             THEN format('%%s taken and %%s gone back; its settlement knows of %%s and %%s', paid.minor,
                         coalesce(back.minor, 0), settlement.paid_minor, settlement.refunded_minor)
-            ELSE format('its settlement %%s is due and waits for nothing', settlement.number) END AS why
+            WHEN settlement.looked_at < %(an_hour_ago)s::timestamptz
+            THEN format('its settlement %%s is due, and nobody has looked at it since %%s', settlement.number,
+                        settlement.looked_at)
+            ELSE format('its settlement %%s waits for a cancellation that is done', settlement.number) END AS why
   FROM ticketing_show show JOIN paid ON paid.show_id = show.id
   LEFT JOIN back ON back.show_id = show.id AND back.currency = paid.currency
   LEFT JOIN ticketing_showsettlement settlement
     ON settlement.show_id = show.id AND settlement.currency = paid.currency
- WHERE show.starts_at < %(settle_before)s::timestamptz
+ WHERE coalesce(show.ends_at, show.starts_at) < %(settle_before)s::timestamptz
    AND (settlement.id IS NULL OR settlement.paid_minor < paid.minor OR settlement.refunded_minor < back.minor
-        OR (settlement.standing = 'due' AND settlement.waits_for = '[]'
-            AND settlement.looked_at < %(an_hour_ago)s::timestamptz))
+        OR settlement.standing = 'due' AND (
+             settlement.looked_at < %(an_hour_ago)s::timestamptz
+             OR settlement.waits_for = '["cancelled"]' AND EXISTS (
+                  SELECT 1 FROM ticketing_showcancellation cancelled
+                   WHERE cancelled.show_id = show.id AND cancelled.done_at < %(an_hour_ago)s::timestamptz)))
 """,
 )
 

@@ -97,6 +97,7 @@ def _sandbox(layout: Layout) -> Program:
         sys.executable, "-m", "payments.sandbox", "serve", "--host", HOST, "--port", str(port),
         "--dir", str(layout.state_dir / "sandbox"), "--keys", str(layout.keys_dir),
         "--time-factor", str(layout.sandbox_time_factor),
+        "--app-url", f"{layout.web_url}/notify/alipay/",
     )  # fmt: skip
     return Program(name="sandbox", command=command, is_ready=lambda _logged: connects(port))
 

@@ -23,6 +23,7 @@ def main() -> int:
         state=asked.dir,
         key_dir=asked.keys,
         time_factor=asked.time_factor,
+        app_url=asked.app_url,
     )
 
 
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--dir", type=Path, required=True, help="where the books are kept")
     serve.add_argument("--keys", type=Path, required=True, help="made there if missing")
     serve.add_argument("--time-factor", type=_factor, default=1.0, help="60: an hour passes in a minute")
+    serve.add_argument("--app-url", default="", help="where the app is told of its transfers")
     return parser
 
 

@@ -2,7 +2,8 @@
 Alipay's transfers: to an Alipay account at once, to a bank card after a while.
 
 What becomes of one stands in the payee's account: cards that end in 0001 fail, those that end in 0002 are paid and come
-back; `nobody@…` does not exist.
+back; `nobody@…` does not exist. The app is told of each change at its own address, on the schedule
+and with the troubles of every notification.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from payments.sandbox import trades
+from payments.sandbox import trades, transfers
 from payments.sandbox.alipay_trades import Ask, fen, yuan
 from payments.sandbox.books import Row
 from payments.sandbox.faults import Fault
 from payments.sandbox.messages import CLOCK
 from payments.sandbox.play import Result
 from payments.sandbox.trades import Refusal
+from payments.sandbox.transfers import COMES_BACK_S, TO_ACCOUNT, TO_CARD
 
 SEND, ASK = "alipay.fund.trans.uni.transfer", "alipay.fund.trans.common.query"
-TO_ACCOUNT, TO_CARD = "TRANS_ACCOUNT_NO_PWD", "TRANS_BANKCARD_NO_PWD"
 LEAST = 10  # a tenth of a yuan
-BANK_TAKES_S, COMES_BACK_S = 1.0, 2.0
+BANK_TAKES_S = 1.0
 ABSENT = Refusal("ORDER_NOT_EXIST", "转账订单不存在")
 INVALID = Refusal("INVALID_PARAMETER", "参数有误")
 
@@ -61,14 +62,23 @@ def _book(ask: Ask, amount: int, payee: dict[str, Any]) -> Row:
         "done_at": now + takes_s,
     }
     ask.stage.books.insert("transfers", **transfer)
+    _tell(ask, transfer)
     return transfer
+
+
+def _tell(ask: Ask, transfer: Row) -> None:
+    """The app is told when it is through, and again when it comes back."""
+    ask.stage.notifier.owe_transfer(transfer["number"], due_at=transfer["done_at"])
+    if transfers.comes_back(transfer):
+        back_at = transfer["done_at"] + COMES_BACK_S / ask.stage.time_factor
+        ask.stage.notifier.owe_transfer(transfer["number"], due_at=back_at)
 
 
 def _ask(ask: Ask, _: Fault) -> Result:
     found = _find(ask)
     if found is None or found["product"] != ask.content.get("product_code"):
         return ABSENT
-    state = _state(found, ask.stage.time_factor)
+    state = found["state"]
     told = _told(found) | {"trans_amount": yuan(found["amount_minor"]), "status": state}
     if state in ("FAIL", "REFUND"):
         told |= {"error_code": "PAYEE_CARD_INFO_ERROR", "fail_reason": "收款方银行卡信息有误"}
@@ -76,17 +86,7 @@ def _ask(ask: Ask, _: Fault) -> Result:
 
 
 def _find(ask: Ask) -> Row | None:
-    return ask.stage.books.one("SELECT * FROM transfers WHERE number = ?", str(ask.content["out_biz_no"]))
-
-
-def _state(transfer: Row, time_factor: float) -> str:
-    since = time.time() - transfer["done_at"]
-    if since < 0:
-        return "DEALING"
-    if transfer["product"] == TO_CARD and transfer["account"].endswith("0001"):
-        return "FAIL"
-    comes_back = transfer["product"] == TO_CARD and transfer["account"].endswith("0002")
-    return "REFUND" if comes_back and since >= COMES_BACK_S / time_factor else "SUCCESS"
+    return transfers.find(ask.stage.books, str(ask.content["out_biz_no"]), ask.stage.time_factor)
 
 
 def _told(transfer: Row, *, sent: bool = False) -> dict[str, Any]:

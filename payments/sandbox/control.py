@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from payments.sandbox import bills, trades
+from payments.sandbox import bills, trades, transfers
 from payments.sandbox.books import Row
 from payments.sandbox.faults import BadOrder
 from payments.sandbox.messages import VARIANTS, Facts, Message, compose
@@ -146,6 +146,10 @@ def _replayed(stage: Stage, asked: dict[str, Any]) -> tuple[Message, str] | None
 def _composed(stage: Stage, asked: dict[str, Any], variant: str) -> tuple[Message, str] | None:
     channel, number = str(asked.get("channel")), str(asked.get("number"))
     trade = trades.find(stage.books, channel, number)
+    transfer = None if trade else transfers.find(stage.books, number, stage.time_factor)
+    if transfer is not None:
+        about = Facts(str(asked.get("event_id") or uuid4().hex), {}, None, 0, transfer)
+        return compose(stage.keys, channel, about, variant=variant), stage.notifier.app_url
     if variant == "unknown_order":
         trade, variant = _invented(channel, number, trade), "true"
     if trade is None:
@@ -173,6 +177,13 @@ def _invented(channel: str, number: str, like: Row | None) -> Row:
         "created_at": now,
         "paid_at": now,
     }
+
+
+async def set_app_address(request: web.Request) -> web.StreamResponse:
+    """`url`: where the app is told of what concerns no trade. As a merchant enters it at the gateway."""
+    stage = request.app[STAGE]
+    stage.notifier.app_url = str((await _asked(request)).get("url", ""))
+    return await _done(stage, {"url": stage.notifier.app_url})
 
 
 async def set_bill_clock(request: web.Request) -> web.StreamResponse:

@@ -55,17 +55,23 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a notification is about. `refund` is None for a payment."""
+    """
+    What a notification is about. `refund` is None for a payment. A transfer's (Alipay alone) has nothing else: its row
+    with its present `state`.
+    """
 
     event_id: str
     trade: Row
     refund: Row | None
     refunded_minor: int
+    transfer: Row | None = None
 
 
 def compose(
     keys: Material, channel: str, facts: Facts, *, variant: str = "true", args: dict[str, Any] | None = None
 ) -> Message:
+    if facts.transfer is not None:
+        return _alipay_signed(keys, _transfer_fields(keys, facts.event_id, facts.transfer), variant)
     if variant == "wrong_amount":
         facts = _with_other_amount(facts, int((args or {}).get("minor", 1)))
     build = _alipay if channel == "alipay" else _wechat
@@ -87,18 +93,23 @@ def _strangers_key() -> RSAPrivateKey:
 
 
 def _alipay(keys: Material, facts: Facts, variant: str) -> Message:
-    fields = _alipay_fields(keys, facts)
-    if variant == "wrong_app":
+    return _alipay_signed(keys, _alipay_fields(keys, facts), variant)
+
+
+def _alipay_signed(keys: Material, fields: dict[str, str], variant: str) -> Message:
+    if variant == "wrong_app" or (variant == "wrong_merchant" and "seller_id" not in fields):
         fields["app_id"] = "2021000000000000"
-    if variant == "wrong_merchant":
+    elif variant == "wrong_merchant":
         fields["seller_id"] = "2088000000000000"
     if variant == "malformed":
-        del fields["out_trade_no"]
+        fields.pop("out_trade_no", None)
+        fields.pop("biz_content", None)
     text = "&".join(f"{name}={value}" for name, value in sorted(fields.items())).encode()
     key = _strangers_key() if variant == "forged" else keys.alipay_key
     signature = crypto.signature_of(key, text, "sha1" if variant == "sha1" else "sha256")
     if variant == "tampered":
-        fields["total_amount"] = "0.01" if fields["total_amount"] != "0.01" else "0.02"
+        changed = "total_amount" if "total_amount" in fields else "utc_timestamp"
+        fields[changed] = "0.01" if fields[changed] != "0.01" else "0.02"
     fields |= {"sign_type": "RSA2"} | ({} if variant == "unsigned" else {"sign": signature})
     headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
     return Message(headers, urlencode(fields).encode())
@@ -135,6 +146,31 @@ def _alipay_fields(keys: Material, facts: Facts) -> dict[str, str]:
         if closed:
             fields["gmt_close"] = beijing(refund["done_at"]).strftime(CLOCK)
     return fields
+
+
+def _transfer_fields(keys: Material, event_id: str, transfer: Row) -> dict[str, str]:
+    """The app's own message that one of its transfers changed: the facts stand in `biz_content`."""
+    content = {
+        "action_type": "FINISH",
+        "biz_scene": "DIRECT_TRANSFER",
+        "order_id": transfer["reference"],
+        "origin_interface": "alipay.fund.trans.uni.transfer",
+        "out_biz_no": transfer["number"],
+        "pay_date": beijing(transfer["done_at"]).strftime(CLOCK),
+        "pay_fund_order_id": transfer["reference"],
+        "product_code": transfer["product"],
+        "status": transfer["state"],
+        "trans_amount": _yuan(transfer["amount_minor"]),
+    }
+    return {
+        "app_id": keys.app_id,
+        "biz_content": json.dumps(content, ensure_ascii=False, separators=(",", ":")),
+        "charset": "UTF-8",
+        "msg_method": "alipay.fund.trans.order.changed",
+        "notify_id": event_id,
+        "utc_timestamp": str(int(time.time() * 1000)),
+        "version": "1.1",
+    }
 
 
 def _yuan(minor: int) -> str:

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import aiohttp
 
-from payments.sandbox import trades
+from payments.sandbox import trades, transfers
 from payments.sandbox.books import Books, Row
 from payments.sandbox.faults import Fault, Faults
 from payments.sandbox.keys import Material
@@ -42,7 +42,11 @@ ANSWER_BYTES_KEPT = 200
 class Notifier:
     """One task that hands due notifications to at most `AT_ONCE` deliveries."""
 
-    def __init__(self, *, books: Books, keys: Material, faults: Faults, time_factor: float) -> None:
+    def __init__(
+        self, *, books: Books, keys: Material, faults: Faults, time_factor: float, app_url: str = ""
+    ) -> None:
+        # The app's own address, which the merchant enters at the gateway: what concerns no trade comes there.
+        self.app_url = app_url
         self._books = books
         self._keys = keys
         self._faults = faults
@@ -57,22 +61,26 @@ class Notifier:
         send.
         """
         url = refund["notify_url"] if refund else trade["notify_url"]
+        refund_number = refund["refund_number"] if refund else ""
+        self._owe(trade["channel"], trade["number"], refund_number, url, due_at)
+
+    def owe_transfer(self, number: str, *, due_at: float) -> None:
+        """Book the message that a transfer will have changed by then."""
+        self._owe("alipay", number, "", self.app_url, due_at)
+
+    def _owe(self, channel: str, number: str, refund_number: str, url: str, due_at: float) -> None:
         if not url:
             return
-        refund_number = refund["refund_number"] if refund else ""
         fault = self._faults.strike(
-            channel=trade["channel"],
-            op="notify",
-            number=refund_number or trade["number"],
-            trade_number=trade["number"],
+            channel=channel, op="notify", number=refund_number or number, trade_number=number
         )
         now = time.time()
         late_s = fault.seconds(5.0) if fault.name == "notify_late" else 0.0
         self._books.insert(
             "notifies",
             event_id=uuid4().hex,
-            channel=trade["channel"],
-            number=trade["number"],
+            channel=channel,
+            number=number,
             refund_number=refund_number,
             url=url,
             created_at=now,
@@ -183,6 +191,9 @@ class Notifier:
 
     def facts(self, row: Row) -> Facts:
         trade = trades.find(self._books, row["channel"], row["number"])
+        transfer = None if trade else transfers.find(self._books, row["number"], self._time_factor)
+        if transfer is not None:
+            return Facts(row["event_id"], {}, None, 0, transfer)
         refund = None
         if row["refund_number"]:
             refund = trades.refund_of(self._books, row["channel"], row["refund_number"], row["number"])

@@ -57,6 +57,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/_control/books", control.totals),
         web.get("/_control/notifies", control.list_notifies),
         web.post("/_control/notify", control.send_notify),
+        web.post("/_control/app", control.set_app_address),
         web.post("/_control/reset", control.reset),
         web.post("/_control/bills/clock", control.set_bill_clock),
         web.get("/_control/bills/differences", control.list_differences),
@@ -65,7 +66,9 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
-async def serve(*, host: str, port: int, state: Path, key_dir: Path, time_factor: float) -> None:
+async def serve(
+    *, host: str, port: int, state: Path, key_dir: Path, time_factor: float, app_url: str = ""
+) -> None:
     """
     Run until SIGTERM or SIGINT. Prints one line of JSON with the address once it answers.
 
@@ -78,17 +81,19 @@ async def serve(*, host: str, port: int, state: Path, key_dir: Path, time_factor
     lock = _claim(state)
     books = Books(state / "books.sqlite3")
     try:
-        await _run(host, port, books, key_dir, time_factor)
+        await _run(books, host=host, port=port, key_dir=key_dir, time_factor=time_factor, app_url=app_url)
     finally:
         books.close()
         lock.close()
 
 
-async def _run(host: str, port: int, books: Books, key_dir: Path, time_factor: float) -> None:
+async def _run(
+    books: Books, *, host: str, port: int, key_dir: Path, time_factor: float, app_url: str
+) -> None:
     # Before anybody can know that we are here: a signal that follows at once must not find the default.
     stopped = _stop_on_signals()
     material, faults = keys.load(key_dir), Faults(books)
-    notifier = Notifier(books=books, keys=material, faults=faults, time_factor=time_factor)
+    notifier = Notifier(books=books, keys=material, faults=faults, time_factor=time_factor, app_url=app_url)
     app = web.Application()
     app[STAGE] = Stage(books, material, faults, notifier, time_factor)
     app.add_routes(routes())
@@ -139,9 +144,18 @@ def _address(host: str, runner: web.AppRunner) -> str:
     return f"http://{shown}:{runner.addresses[0][1]}"
 
 
-def run(*, host: str, port: int, state: Path, key_dir: Path, time_factor: float) -> int:
+def run(*, host: str, port: int, state: Path, key_dir: Path, time_factor: float, app_url: str = "") -> int:
     try:
-        asyncio.run(serve(host=host, port=port, state=state, key_dir=key_dir, time_factor=time_factor))
+        asyncio.run(
+            serve(
+                host=host,
+                port=port,
+                state=state,
+                key_dir=key_dir,
+                time_factor=time_factor,
+                app_url=app_url,
+            )
+        )
     except (CannotServe, OSError) as error:
         print(f"sandbox: {error}", file=sys.stderr)
         return 1

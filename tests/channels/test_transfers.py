@@ -114,3 +114,64 @@ def test_its_message_names_the_transfer_and_is_believed_for_its_signature_alone(
     for body, why in ((spoilt, "bad_signature"), (told(sandbox, app_id="2021"), "wrong_app")):
         with pytest.raises(port.NotifyRefused, match=why):
             alipay.read_notify(headers={}, body=body, now=now_())
+
+
+class TestTheMessage:
+    """Over real HTTP to the address of the app, with the troubles of every notification."""
+
+    @pytest.fixture
+    def told(self, sandbox, merchant):
+        merchant.channel = sandbox.alipay()
+        sandbox.control("POST", "app", {"url": merchant.url})
+        yield merchant
+        sandbox.control("POST", "app", {"url": ""})
+
+    def test_each_change_is_told_once_and_names_the_transfer_alone(self, told, paymaster, sandbox):
+        transfer = card("0002")
+        paymaster.send(transfer)
+        first, second = eventually(lambda: len(told.notices) == 2 and told.notices)
+        assert {one.transfer_number for one in (first, second)} == {transfer.number}
+        assert (first.payment, first.payment_number) == (None, "")
+        assert first.event_id != second.event_id
+        eventually(lambda: all(row["state"] == "done" for row in sandbox.notifies(transfer.number)))
+        assert not told.refusals
+
+    def test_it_may_come_before_the_answer(self, told, paymaster, sandbox):
+        transfer = a_transfer()
+        sandbox.fault("notify_before_response", op="transfer", number=transfer.number)
+        assert isinstance(paymaster.send(transfer), payouts.TransferDone)
+        assert [one.transfer_number for one in told.notices] == [transfer.number]
+
+    def test_doubled_late_and_forged(self, told, paymaster, sandbox):
+        transfer = a_transfer()
+        sandbox.fault("notify_doubled", op="notify", number=transfer.number)
+        paymaster.send(transfer)
+        one, other = eventually(lambda: len(told.notices) == 2 and told.notices)
+        assert one.event_id == other.event_id
+        forged = a_transfer()
+        sandbox.fault("notify_forged", op="notify", number=forged.number)
+        paymaster.send(forged)
+        assert eventually(lambda: told.refusals) == ["bad_signature"]
+        eventually(lambda: told.notices[-1].transfer_number == forged.number)
+
+    def test_lost_it_leaves_only_the_question(self, told, paymaster, sandbox):
+        transfer = a_transfer()
+        sandbox.fault("notify_lost", op="notify", number=transfer.number)
+        paymaster.send(transfer)
+        eventually(lambda: sandbox.notifies(transfer.number)[0]["attempts"] >= 1)
+        assert told.notices == []
+        assert isinstance(paymaster.ask(transfer), payouts.TransferDone)
+
+    @pytest.mark.parametrize(
+        ("variant", "why"),
+        [
+            *(("forged", "bad_signature"), ("tampered", "bad_signature"), ("unsigned", "bad_signature")),
+            *(("wrong_app", "wrong_app"), ("malformed", "malformed"), ("sha1", "bad_signature")),
+        ],
+    )
+    def test_every_spoilt_one_is_refused(self, sandbox, paymaster, variant, why):
+        transfer = a_transfer()
+        paymaster.send(transfer)
+        headers, body = sandbox.message("alipay", transfer.number, variant)
+        with pytest.raises(port.NotifyRefused, match=why):
+            sandbox.alipay().read_notify(headers=headers, body=body, now=now_())

@@ -70,7 +70,7 @@ class TestWaiting:
         assert settle.round().paid_out == 1
         assert settle.record().waits_for == []
 
-    def test_for_ever_if_the_show_is_cancelled(self, settle, sold):
+    def test_while_a_cancelled_shows_money_goes_back(self, settle, sold):
         sold("lin")
         settle.is_over()
         Show.objects.filter(pk=settle.show.pk).update(cancelled_at=settle.clock())

@@ -24,6 +24,7 @@ from wallet import ledger
 
 pytestmark = pytest.mark.django_db
 PICK = st.integers(0, 7)
+ROUNDS_MAX = 10
 MONEY = (
     *withdrawal_checks.CHECKS,
     HOLDS_BELONG_TO_SOMETHING,
@@ -142,17 +143,20 @@ def test_random_histories_pay_out_what_left_and_nothing_else(out, paymaster, buy
     money.book_show_settlements([money.ShowSettled("show:S1:1", "S1", code, "CNY", 5_000_000, 0)], at=clock())
     Histories.out, Histories.paymaster, Histories.organiser = out, paymaster, code
     Histories.people = [buyer("lin", cash=20_000, bonus=9_000), buyer("bo", cash=500_000)]
-    run_state_machine_as_test(
-        Histories,
-        settings=settings(
-            max_examples=12,
-            stateful_step_count=15,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    assert "paid" in Histories.seen
+    for _ in range(ROUNDS_MAX):
+        run_state_machine_as_test(
+            Histories,
+            settings=settings(
+                max_examples=12,
+                stateful_step_count=15,
+                deadline=None,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+        if "paid" in Histories.seen:  # histories in which nothing is paid would prove nothing
+            return
+    raise AssertionError(Histories.seen)
 
 
 def test_a_failure_told_after_working_is_the_owners_money_again(out, paymaster, buyer, clock):

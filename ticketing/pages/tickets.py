@@ -23,10 +23,10 @@ def tickets(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     context = {
         "coming": [
-            ticket for ticket in found if ticket.state == TicketState.VALID and ticket.show.starts_at > now
+            ticket for ticket in found if ticket.state == TicketState.VALID and ticket.show.over_at > now
         ],
         "past": [
-            ticket for ticket in found if ticket.state != TicketState.VALID or ticket.show.starts_at <= now
+            ticket for ticket in found if ticket.state != TicketState.VALID or ticket.show.over_at <= now
         ],
     }
     return render(request, "pages/tickets.html", context)

@@ -78,6 +78,13 @@ def hour(at: datetime) -> str:
     return formats.date_format(timezone.localtime(at), "H:i")
 
 
+@register.filter
+def end_of(ends_at: datetime, starts_at: datetime) -> str:
+    """When what began at `starts_at` ends: the hour, with the day if it is another one."""
+    same_day = timezone.localtime(ends_at).date() == timezone.localtime(starts_at).date()
+    return hour(ends_at) if same_day else day_and_time(ends_at)
+
+
 @register.simple_tag
 def remaining(until: datetime, now: datetime) -> str:
     """What is left, as `14:59`, or `1:02:03` from an hour on; never below zero."""
