@@ -88,7 +88,7 @@ def request(
     shown = _shown(payee)
     with transaction.atomic():
         available = money.lock_account(account)
-        known = Withdrawal.objects.filter(owner_kind=owner_kind, owner=owner, client_key=client_key).first()
+        known = asked_before(owner_kind, owner, client_key)
         if known is not None:
             if (known.amount_minor, known.payee_account) != (amount_minor, payee.account):
                 raise KeyReused(client_key)
@@ -117,6 +117,11 @@ def request(
         if not withdrawal.needs_two:
             _make_ready(withdrawal, reason="needs_one_person", actor=actor, now=now)
     return withdrawal
+
+
+def asked_before(owner_kind: str, owner: str, client_key: str) -> Withdrawal | None:
+    """What the owner asked for with this key."""
+    return Withdrawal.objects.filter(owner_kind=owner_kind, owner=owner, client_key=client_key).first()
 
 
 def account_of(owner_kind: str, owner: str, currency: str) -> str:

@@ -17,14 +17,17 @@ def request(
     *, merchant: str, payee: Payee, amount_minor: int, client_key: str, actor: str, now: datetime
 ) -> Withdrawal:
     """
-    Ask for it; see `payments.withdrawals.request`. What he owes of settled shows comes first.
+    Ask for it; see `payments.withdrawals.request`. What he owes of settled shows comes first, also of refunds that no
+    round of settlement has seen yet.
 
     :raises NotWithdrawable: `owing`, and as there
     :raises KeyReused: as there
     """
     with transaction.atomic():
-        money.lock_account(money.merchant(merchant, CNY))  # a round of settlement waits, or is seen
-        if owed := settling.owing_minor(merchant, CNY):
+        settling.settle_of(merchant, now=now)
+        money.lock_account(money.merchant(merchant, CNY))
+        owed = settling.owing_minor(merchant, CNY)
+        if owed and not withdrawals.asked_before(Owner.MERCHANT, merchant, client_key):
             raise NotWithdrawable("owing", str(owed))
         return withdrawals.request(
             owner_kind=Owner.MERCHANT,

@@ -1,5 +1,7 @@
 """What the channel tells of a transfer: signed over its wire, stored raw, believed for its signature, asked about."""
 
+# ruff: noqa: F811  (fixtures)
+
 from __future__ import annotations
 
 from typing import Any
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def sent(till: Any, buyer: Any, clock: Any, settle_outbox: Any) -> Withdrawal:  # noqa: F811
+def sent(till: Any, buyer: Any, clock: Any, settle_outbox: Any) -> Withdrawal:
     """Paid out; the answer was lost, and the next question is an age away."""
     till.house.fault("http_500_after_success", op="transfer", times=1)
     one = Desk(clock).buyer(buyer("lin", cash=10_000))
@@ -58,7 +60,7 @@ def test_a_spoilt_one_is_kept_and_nothing_is_asked(sent, till, settle_outbox, va
     assert state(sent) == "sent"
 
 
-def test_lost_it_is_made_good_by_asking(sent, till, pass_time):  # noqa: F811
+def test_lost_it_is_made_good_by_asking(sent, till, pass_time):
     pass_time(minutes=2)
     assert state(sent) == "paid"
     assert not Notification.objects.exists()
