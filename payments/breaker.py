@@ -64,10 +64,11 @@ class _Shared:
         return list(fast.store().mget(keys))
 
     def count(self, key: str, window_s: int) -> int:
-        number = int(fast.store().incr(key))
-        if number == 1:
-            fast.store().expire(key, window_s)
-        return number
+        # In one step: a count that begins without its end would be added to for good.
+        pipe = fast.store().pipeline(transaction=True)
+        pipe.set(key, 0, ex=window_s, nx=True)
+        pipe.incr(key)
+        return int(pipe.execute()[1])
 
     def delete(self, *keys: str) -> None:
         fast.store().delete(*keys)

@@ -68,7 +68,13 @@ class ChannelSetting(models.Model):
             models.CheckConstraint(
                 name="payments_channelsetting_positive",
                 condition=Q(calls_per_second__gt=0, in_flight__gte=1, max_wait_s__gt=SPARE_S),
-            )
+            ),
+            # A weight below zero would let somebody wait longer than is promised to the lightest.
+            models.CheckConstraint(
+                name="payments_channelsetting_weights",
+                condition=Q(vip_s__gte=0, large_s__gte=0, wallet_s__gte=0, amount_s__gte=0)
+                & Q(wallet_full_minor__gte=1, amount_full_minor__gte=1, breaker_open_s__gte=1),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -38,14 +38,17 @@ class Candidate:
 
 
 def head_start_s(who: Candidate, setting: ChannelSetting) -> float:
-    """Seconds by which he is put forward; never so many that the lightest are left without time of their own."""
+    """
+    Seconds by which he is put forward: none at least, and never so many that the lightest are left without time of
+    their own.
+    """
     wanted = (
         who.vip_level * setting.vip_s
         + who.is_large * setting.large_s
         + min(1.0, who.wallet_minor / setting.wallet_full_minor) * setting.wallet_s
         + min(1.0, who.amount_minor / setting.amount_full_minor) * setting.amount_s
     )
-    return min(wanted, most_head_start_s(setting))
+    return max(0.0, min(wanted, most_head_start_s(setting)))
 
 
 def most_head_start_s(setting: ChannelSetting) -> float:

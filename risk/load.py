@@ -28,8 +28,8 @@ PATHS: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
     (method, re.compile(pattern), group)
     for method, pattern, group in (
         ("POST", r"/api/v1/auth/session$|/sign-in/$", RouteGroup.SIGN_IN),
-        ("POST", r"/api/v1/payments$|.*/payment-token$|.*/pay/$", RouteGroup.PAYMENTS),
-        ("POST", r"/api/v1/orders$|/events/|/shows/", RouteGroup.ORDERS),
+        ("POST", r"/api/v1/payments$|.*/payment(?:-token)?$|.*/pay/$", RouteGroup.PAYMENTS),
+        ("POST", r"/api/v1/(?:rush/)?orders$|/api/v1/shows/[^/]+/queue$|/events/|/shows/", RouteGroup.ORDERS),
         ("GET", r"/api/v1/|/$|/events/|/shows/|/orders/|/wallet/|/tickets/", RouteGroup.READS),
     )
 )

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.test import Client
 
 from basis import fast
@@ -127,6 +128,19 @@ def test_weights_put_forward_and_none_takes_all_of_the_lightest_ones_time():
     large = entry_order.head_start_s(Candidate(is_large=True), SETTING)
     all_of_it = entry_order.head_start_s(Candidate(9, True, 10**9, 10**9), SETTING)
     assert (plain, vip, rich, big, large, all_of_it) == (0, 16, 8, 4, 15, 55)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("field", ["vip_s", "large_s", "wallet_s", "amount_s"])
+@pytest.mark.parametrize("weight", [0, -60, 10**9])
+def test_whatever_staff_weigh_nobody_waits_longer_than_promised(field, weight):
+    setting = ChannelSetting(channel="x", calls_per_second=10, in_flight=5, max_wait_s=60, **{field: weight})
+    for who in (Candidate(), Candidate(9, True, 10**9, 10**9), Candidate(-1, False, -5, 0)):
+        due = entry_order.due_at(who, setting, now=T0)
+        assert T0 + timedelta(seconds=5) <= due <= T0 + timedelta(seconds=60)
+    if weight < 0:
+        with pytest.raises(IntegrityError), transaction.atomic():
+            setting.save()
 
 
 def test_waiting_outweighs_weight():

@@ -43,6 +43,9 @@ def test_too_little_says_nothing():
     [
         ("POST", "/api/v1/orders", "orders"),
         ("POST", "/events/river/", "orders"),
+        ("POST", "/api/v1/rush/orders", "orders"),
+        ("POST", "/api/v1/shows/river-1/queue", "orders"),
+        ("POST", "/api/v1/rush/orders/v1.1~K1234567~7.x/payment", "payments"),
         ("POST", "/api/v1/payments", "payments"),
         ("POST", "/api/v1/orders/K1/payment-token", "payments"),
         ("POST", "/orders/K1/pay/", "payments"),
