@@ -90,15 +90,25 @@ def counts(name: str, default: dict[str, int], *, high: int) -> dict[str, int]:
 
 
 def secret(name: str, *, development: str, production: bool) -> str:
-    """A secret has a throwaway value in development and no default in production."""
+    """A secret has a throwaway value in development and no default in production, where that value is refused."""
     value = os.environ.get(name, "")
-    if value:
+    if value and not (production and value == development):
         return value
+    if value:
+        raise ImproperlyConfigured(f"{name} is the value for development, which everybody knows")
     if production:
         raise ImproperlyConfigured(
             f"{name} is not set; production needs its own secret (50 random characters)"
         )
     return development
+
+
+def secrets(name: str, *, development: str, production: bool) -> list[str]:
+    """Several, written with commas; as `secret`."""
+    values = words(name)
+    if production and development in values:
+        raise ImproperlyConfigured(f"{name} holds the value for development, which everybody knows")
+    return values
 
 
 def file_or_text(name: str) -> str:

@@ -40,7 +40,7 @@ SECRET_KEY = env.secret(
 )
 SECRET_KEY_FALLBACKS = env.words("KAIPIAO_SECRET_KEY_FALLBACKS")
 # 32 bytes, hex: encrypts personal data at rest (basis.sealed). Several, newest first, allow rotation.
-DATA_KEYS = env.words("KAIPIAO_DATA_KEYS") or [
+DATA_KEYS = env.secrets("KAIPIAO_DATA_KEYS", development="0b" * 32, production=PRODUCTION) or [
     env.secret("KAIPIAO_DATA_KEY", development="0b" * 32, production=PRODUCTION)
 ]
 # Ed25519 private key, 32 bytes hex: signs the tickets' QR payload.

@@ -30,9 +30,8 @@ def give(case_ids: Iterable[int], *, owner: User | None, by: Person, now: dateti
         owner_id = owner.pk if owner else None
         cases = [case for case in found.order_by("pk") if case.owner_id != owner_id]
         Case.objects.filter(pk__in=[case.pk for case in cases]).update(owner=owner)
-        for case in cases:
-            facts = {"owner": owner.handle if owner else "", "was": case.owner_id}
-            trail.write("assigned", by=by, now=now, case=case, reason=reason, facts=facts)
+        given = {case: {"owner": owner.handle if owner else "", "was": case.owner_id} for case in cases}
+        trail.write_many("assigned", given, by=by, now=now, reason=reason)
     return len(cases)
 
 

@@ -27,7 +27,8 @@ from desk.pages.posted import posted
 from payments.models import ChannelCode
 from ticketing.wording import channel_name
 
-DONE_AT_ONCE = 500
+DONE_AT_ONCE = 10_000
+"""More than so many cases are given out in several goes."""
 LAST_PAGE = 2_000
 ORDERS = {
     "": gettext_lazy("most urgent first"),
@@ -125,10 +126,10 @@ def waiting(request: HttpRequest) -> JsonResponse:
 
 @posted
 def assign(request: HttpRequest) -> HttpResponse:
-    """Give the chosen cases to somebody, or to nobody."""
+    """Give the chosen cases, or all that the reader's filters find, to somebody or to nobody."""
     if not request.user.has_perm("desk.assign_case"):
         raise PermissionDenied
-    keys = [int(key) for key in request.POST.getlist("case")[:DONE_AT_ONCE] if is_key(key)]
+    keys = _meant(request)
     word = request.POST.get("owner", "")
     owner = people.chosen(request, request.POST.get("to", "") if word == "to" else word)
     if word == "to" and owner is None:
@@ -139,6 +140,14 @@ def assign(request: HttpRequest) -> HttpResponse:
     text = ngettext("%(count)d case given to %(name)s.", "%(count)d cases given to %(name)s.", done)
     messages.success(request, text % {"count": done, "name": people.named(owner) or _("nobody")})
     return HttpResponseRedirect(_back(request))
+
+
+def _meant(request: HttpRequest) -> list[int]:
+    """The keys of the cases that a form means: those chosen, or the most urgent of all that its filters find."""
+    if "all" not in request.POST:
+        return [int(key) for key in request.POST.getlist("case")[:DONE_AT_ONCE] if is_key(key)]
+    found = inbox.matching(_filters_of(request), viewer_id=people.me(request), now=timezone.now())
+    return list(found.values_list("pk", flat=True)[:DONE_AT_ONCE])
 
 
 @posted
@@ -245,4 +254,9 @@ def page_number(sent: Mapping[str, str]) -> int:
 def _back(request: HttpRequest) -> str:
     """The inbox as it was, from the form's own filters: never an address that somebody sent."""
     sent = dict(parse_qsl(request.POST.get("query", "")[:500]))
-    return inbox_address(Filters.read(sent), page=page_number(sent))
+    return inbox_address(_filters_of(request), page=page_number(sent))
+
+
+def _filters_of(request: HttpRequest) -> Filters:
+    """The filters of the inbox that a form was sent from."""
+    return Filters.read(dict(parse_qsl(request.POST.get("query", "")[:500])))

@@ -265,6 +265,23 @@ def test_many_cases_are_given_out_at_once_and_the_trail_says_so(
     assert Case.objects.filter(owner=wang).count() == 3
 
 
+def test_all_that_the_filters_find_are_given_out_at_once(staff: Callable[..., Client], now: datetime) -> None:
+    """Also those of other pages, and none beside; with as many statements as a handful takes."""
+    mei, costs = staff("mei", "operator"), []
+    some_cases(130, now=now)
+    Case.objects.filter(number__endswith="7").update(channel="wechat")
+    for sent in ({"query": "channel=wechat"}, {"query": "channel=alipay&page=2&order=oldest"}):
+        with CaptureQueriesContext(connection) as asked:
+            mei.post(reverse("admin:desk_assign"), {"all": "1", "owner": "me", **sent})
+        costs.append(len(asked))
+    meant = Case.objects.filter(channel__in=("wechat", "alipay"))
+    assert set(Case.objects.exclude(owner=None)) == set(meant)
+    assert TrailEntry.objects.filter(action="assigned").count() == meant.count() > inbox.PAGE
+    assert costs[0] == costs[1] <= 16  # session, user, rights and savepoints among them
+    page = mei.get(INBOX, headers={"accept-language": "en"}).content.decode()
+    assert "and all others that this view finds" in page
+
+
 def test_a_viewer_gives_out_nothing(staff: Callable[..., Client], now: datetime) -> None:
     viewer = staff("eye", "viewer")
     [case] = some_cases(1, now=now)
