@@ -1,5 +1,6 @@
 """What changes while submissions stand in the line: accounts, lists, the show, its price, its sale."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -37,6 +38,19 @@ def test_an_account_that_is_shut_meanwhile_gets_no_seats(rush, crowd, how):
     assert told(rush, wei, second) == ("held", "")
     assert not Order.objects.filter(buyer=lin).exists()
     assert Seat.objects.filter(tier=rush.tier, state="H").count() == 2
+
+
+def test_an_account_that_is_shut_meanwhile_pays_nothing(rush, crowd):
+    lin, wei = crowd(2, cash=100_000)
+    first, second = rush.held(lin), rush.held(wei)
+    for buyer, one in ((lin, first), (wei, second)):
+        rush.press(buyer, one["order"], one["payment_token"])
+    shut(lin)
+    rush.turn()
+    assert Order.objects.get(number=first["order"]).state == "held"
+    assert Order.objects.get(number=second["order"]).state == "paid"
+    result = json.loads(fast.store().get(keys.payment(rush.tier.pk, first["order"])))
+    assert (result["state"], result["reason"]) == ("refused", "not_payable")
 
 
 def test_a_drainer_that_comes_after_the_sale_answers_what_was_left(rush, crowd, clock):

@@ -12,7 +12,7 @@ from django.db import connection
 
 from accounts.models import User
 from ticketing.rush.hall import Place
-from ticketing.rush.messages import Submission
+from ticketing.rush.messages import PressMessage, Submission
 
 FIND = """
 WITH d AS (SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[]) AS d(number, buyer_id, client_key))
@@ -71,3 +71,9 @@ def buyers(batch: Sequence[Submission]) -> set[int]:
     """Those of the batch's buyers whose accounts exist and are open."""
     wanted = {one.buyer_id for one in batch}
     return set(User.objects.filter(pk__in=wanted, is_active=True).values_list("pk", flat=True))
+
+
+def shut(presses: Sequence[PressMessage]) -> set[int]:
+    """Those of the buyers whose accounts staff have shut."""
+    wanted = {one.buyer_id for one in presses}
+    return set(User.objects.filter(pk__in=wanted, is_active=False).values_list("pk", flat=True))

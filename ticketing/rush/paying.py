@@ -12,7 +12,7 @@ from django.db import transaction
 
 from payments import batch
 from ticketing import orders
-from ticketing.rush import lanes
+from ticketing.rush import known_orders, lanes
 from ticketing.rush.messages import PressMessage
 
 
@@ -20,13 +20,18 @@ def pay(
     tier_id: int, presses: Sequence[PressMessage], *, fence: int, now: datetime
 ) -> list[tuple[PressMessage, batch.Pressed]]:
     """
-    Pay a batch; each press with its answer. When it returns, Postgres has committed them.
+    Pay a batch; each press with its answer. When it returns, Postgres has committed them. A receipt needs no session,
+    so here is where an account that was shut since then does not pay.
 
     :raises ticketing.rush.lanes.LaneLost: see there; nobody has paid
     """
     with transaction.atomic(durable=True):
         lanes.keep(tier_id, fence=fence, now=now)
-        answers = batch.pay_all(
-            orders.PURCHASE, [batch.Press(one.order, one.buyer_id, one.token) for one in presses], now=now
-        )
-    return list(zip(presses, answers, strict=True))
+        shut = known_orders.shut(presses)
+        going = [one for one in presses if one.buyer_id not in shut]
+        wanted = [batch.Press(one.order, one.buyer_id, one.token) for one in going]
+        answers = batch.pay_all(orders.PURCHASE, wanted, now=now) if wanted else []
+    refused = [
+        (one, batch.Pressed("refused", reason="not_payable")) for one in presses if one.buyer_id in shut
+    ]
+    return refused + list(zip(going, answers, strict=True))
