@@ -13,6 +13,7 @@ from typing import Any
 
 from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -495,6 +496,10 @@ UNFOLD = {
     "SITE_TITLE": "Kaipiao 开票",
     "SITE_HEADER": _("Kaipiao operations"),
     "SITE_SYMBOL": "confirmation_number",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("kaipiao/icon.svg")}
+    ],
+    "STYLES": [lambda _request: static("desk/admin.css")],
     "SHOW_LANGUAGES": True,
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
+from babel.numbers import format_currency, get_currency_precision
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef
@@ -54,18 +56,6 @@ FACTS = (
     ("split", gettext_lazy("orders in the longest row")),
     ("off_show", gettext_lazy("orders without a show")),
 )
-
-
-def shown(code: str, value: float) -> str:
-    """A measure as people read it."""
-    unit = rules.RULES[code].unit if code in rules.RULES else ""
-    if unit == "share":
-        return f"{value * 100:.1f}%"
-    return f"× {value:.1f}" if unit == "times" else f"{value:g}"
-
-
-def title(code: str) -> str:
-    return str(rules.RULES[code].title) if code in rules.RULES else code
 
 
 @admin.register(RiskFinding)
@@ -161,7 +151,7 @@ class RiskFindingAdmin(LookOnlyAdmin):
 
     @admin.display(description=gettext_lazy("what"), ordering="rule")
     def what(self, finding: RiskFinding) -> str:
-        return title(finding.rule)
+        return rules.title(finding.rule)
 
     @admin.display(description=gettext_lazy("it means"))
     def says(self, finding: RiskFinding) -> str:
@@ -169,11 +159,11 @@ class RiskFindingAdmin(LookOnlyAdmin):
 
     @admin.display(description=gettext_lazy("measured"))
     def measured(self, finding: RiskFinding) -> str:
-        return shown(finding.rule, finding.measure)
+        return rules.shown(finding.rule, finding.measure)
 
     @admin.display(description=gettext_lazy("bar"))
     def allowed(self, finding: RiskFinding) -> str:
-        return shown(finding.rule, finding.bar)
+        return rules.shown(finding.rule, finding.bar)
 
     @admin.display(description=gettext_lazy("compared with"))
     def compared(self, finding: RiskFinding) -> str:
@@ -206,9 +196,18 @@ class RiskFindingAdmin(LookOnlyAdmin):
     @admin.display(description=gettext_lazy("facts of the day"))
     def facts(self, finding: RiskFinding) -> SafeString | str:
         known = finding.evidence.get("facts", {})
+        told = [(name, text, known[name]) for name, text in FACTS if name in known]
         return staff.listed(
-            [format_html("{}: {}", text, known[name]) for name, text in FACTS if name in known]
+            [format_html("{}: {}", text, _fact(name, value, finding.currency)) for name, text, value in told]
         )
+
+
+def _fact(name: str, value: int, currency: str) -> str:
+    """A count, or an amount of the day."""
+    if not name.endswith("_minor"):
+        return f"{value}"
+    main_unit = Decimal(value).scaleb(-get_currency_precision(currency))
+    return format_currency(main_unit, currency, locale="zh_Hans_CN")
 
 
 @admin.register(TradingRule)
@@ -231,11 +230,11 @@ class TradingRuleAdmin(SignedAdmin):
 
     @admin.display(description=gettext_lazy("rule"), ordering="code")
     def what(self, row: TradingRule) -> str:
-        return title(row.code)
+        return rules.title(row.code)
 
     @admin.display(description=gettext_lazy("bar now"))
     def bar_now(self, row: TradingRule) -> str:
-        return staff.NOTHING if row.bar is None else shown(row.code, row.bar)
+        return staff.NOTHING if row.bar is None else rules.shown(row.code, row.bar)
 
     @admin.display(description=gettext_lazy("learned from"))
     def learned(self, row: TradingRule) -> str:

@@ -6,7 +6,7 @@ it), and how far giving everything back is. Each number leads to the rows behind
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -20,6 +20,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -63,7 +64,7 @@ class CancelForm(forms.Form):
     """Why a show is cancelled, and what its buyers are told."""
 
     reason = forms.CharField(
-        label=_("reason (for the staff)"), min_length=3, max_length=200, widget=UnfoldAdminTextInputWidget
+        label=_("reason (for the staff)"), min_length=2, max_length=200, widget=UnfoldAdminTextInputWidget
     )
     said_zh = forms.CharField(
         label=_("told to buyers (Chinese)"), max_length=300, required=False, widget=UnfoldAdminTextInputWidget
@@ -85,7 +86,7 @@ class ShowCancellationAdmin(LookOnlyAdmin):
     list_filter = ("state",)
     list_select_related = ("show",)
     search_fields = ("show__code",)
-    fields = ("show", "is_now", "when", "actor", "approved_by", "reason", "said_zh", "said_en", "expected")
+    fields = ("show", "is_now", "when", "actor", "approved_by", "reason", "said_zh", "said_en", "foreseen")
     inlines = (EventInline,)
     change_form_template = "admin/ticketing/cancellation.html"
 
@@ -105,6 +106,11 @@ class ShowCancellationAdmin(LookOnlyAdmin):
     def progress(self, cancelled: ShowCancellation) -> str:
         seen = cancel_sums.of(cancelled)
         return f"{seen.back} / {seen.total}"
+
+    @admin.display(description=_("what was foreseen"))
+    def foreseen(self, cancelled: ShowCancellation) -> SafeString | str:
+        """What who decided was shown."""
+        return staff.listed(_foreseen(cancelled.expected))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -185,6 +191,18 @@ class ShowCancellationAdmin(LookOnlyAdmin):
             "total": ", ".join(amount(minor, currency) for currency, minor in seen.sums.items()),
         }
         return TemplateResponse(request, "admin/ticketing/cancel_show.html", context)
+
+
+def _foreseen(expected: Mapping[str, Any]) -> Iterator[str]:
+    for one in expected.get("by_channel", []):
+        yield gettext("%(money)s of %(orders)s orders goes to: %(channel)s") % {
+            "money": amount(one["amount_minor"], one["currency"]),
+            "orders": one["orders"],
+            "channel": ChannelCode(one["channel"]).label,
+        }
+    yield f"{gettext('tickets that become void')}: {expected.get('tickets', 0)}"
+    yield f"{gettext('unpaid orders that end')}: {expected.get('open_orders', 0)}"
+    yield f"{gettext('people in the waiting room')}: {expected.get('waiting', 0)}"
 
 
 def _page_of(cancelled: ShowCancellation) -> str:

@@ -92,16 +92,20 @@ def _found(case: Case) -> list[tuple[str, str]]:
         if isinstance(value, str | int | float) and not isinstance(value, bool)
     )
     return [
-        (kinds.fact(name), _said(name, value, case.currency))
+        (kinds.fact(name), _said(case, name, value))
         for name, value in plain
         if value != "" and not name.endswith("_milli")
     ]
 
 
-def _said(name: str, value: Any, currency: str) -> str:
+def _said(case: Case, name: str, value: Any) -> str:
     if name == "class" and value in Klass.values:
         return str(Klass(value).label)
-    return words.amount(int(value), currency) if name.endswith("_minor") else str(value)
+    if name == "state":
+        return effects.state(case.subject_kind, str(value))
+    if name == "rules":
+        return evidence.rules_of(str(value))
+    return words.amount(int(value), case.currency) if name.endswith("_minor") else str(value)
 
 
 def _at_a_channel(case: Case, facts: Facts) -> bool:

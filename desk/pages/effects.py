@@ -134,8 +134,8 @@ def _move(move: Move) -> ShownMove:
     return ShownMove(
         what=kinds.thing(move.kind),
         number=move.number,
-        before=_state(move.kind, move.before),
-        after=_state(move.kind, move.after),
+        before=state(move.kind, move.before),
+        after=state(move.kind, move.after),
         colour=words.COLOURS.get(move.after.split(" ")[0], ""),
     )
 
@@ -161,7 +161,7 @@ _WORDS: Mapping[tuple[str, str], Any] = {
 }
 
 
-def _state(kind: str, told: str) -> str:
+def state(kind: str, told: str) -> str:
     """The name of a state; what stands behind it (an outcome) is said as it is."""
     if (kind, told) in _WORDS:
         return str(_WORDS[kind, told])

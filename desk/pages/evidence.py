@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from basis import staff
 from desk.models import Case
 from desk.pages import words
+from risk.trading import rules
 
 LISTED, ORDERS = 30, 6
 
@@ -41,16 +42,18 @@ def about(case: Case) -> list[Found]:
     return [_shown(one) for one in found[:LISTED]]
 
 
-def _shown(one: Any) -> Found:
-    from risk.trading import rules
+def rules_of(codes: str) -> str:
+    """The names of rules, of their codes in one line."""
+    return ", ".join(rules.title(code) for code in codes.split(", "))
 
-    known = rules.RULES.get(one.rule)
+
+def _shown(one: Any) -> Found:
     numbers = one.evidence.get("orders") or one.evidence.get("numbers") or []
     return Found(
-        rule=str(known.title) if known else one.rule,
+        rule=rules.title(one.rule),
         day=f"{one.day}",
-        measure=f"{one.measure:g}",
-        bar=f"{one.bar:g}",
+        measure=rules.shown(one.rule, one.measure),
+        bar=rules.shown(one.rule, one.bar),
         points=one.weight,
         money=words.amount(one.amount_minor, one.currency),
         orders=[staff.number(str(number)) for number in numbers[:ORDERS]]

@@ -390,7 +390,7 @@ def _name(channel: str, currency: str) -> str:
 def age(span: timedelta) -> str:
     """How long something has waited, in its largest unit: 45 s, 12 min, 3 h, 2 d."""
     seconds = max(0, int(span.total_seconds()))
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+    for unit, size in ((_("%(n)d d"), 86_400), (_("%(n)d h"), 3600), (_("%(n)d min"), 60)):
         if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+            return unit % {"n": seconds // size}
+    return _("%(n)d s") % {"n": seconds}

@@ -36,6 +36,20 @@ class TradingRuleKind:
 
 
 RULES: dict[str, TradingRuleKind] = {}
+
+
+def title(code: str) -> str:
+    return str(RULES[code].title) if code in RULES else code
+
+
+def shown(code: str, value: float) -> str:
+    """A measure as people read it."""
+    unit = RULES[code].unit if code in RULES else ""
+    if unit == "share":
+        return f"{value * 100:.1f}%"
+    return f"× {value:.1f}" if unit == "times" else f"{value:g}"
+
+
 # Fewer make no habit, however large their share of a small merchant's day.
 FEW, FEW_DISPUTES = 6, 3
 

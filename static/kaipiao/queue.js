@@ -53,6 +53,8 @@ function show(told) {
   if (told.place !== null) {
     put("place", number(told.place));
     put("ahead", number(told.ahead));
+    const progress = desk().querySelector("[data-progress]");
+    if (progress) Object.assign(progress, { max: told.place, value: told.place - told.ahead });
     wait(told.wait_seconds);
     const paused = desk().querySelector("[data-paused]");
     if (paused) paused.hidden = told.state !== "paused";
@@ -70,9 +72,10 @@ function show(told) {
 function wait(seconds) {
   const place = desk().querySelector("[data-wait]");
   if (!place) return;
-  const { minutes, unknown } = place.dataset;
+  const { minutes, about, unknown } = place.dataset;
   const low = seconds && Math.max(1, Math.floor(seconds.low / 60));
   const high = seconds && Math.max(1, Math.ceil(seconds.high / 60));
+  if (seconds && low === high) { put("wait", about.replace("{n}", low)); return; }
   put("wait", seconds ? minutes.replace("{low}", low).replace("{high}", high) : unknown);
 }
 

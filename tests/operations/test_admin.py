@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.utils import flatten, label_for_field
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.forms import model_to_dict
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts.models import User
 from desk import inbox
@@ -81,6 +82,29 @@ def clerk() -> Client:
 @pytest.mark.django_db  # One test must ask for it, or this file alone gets no test database to play the scene in.
 def test_every_model_of_ours_has_a_page() -> None:
     assert [named(model) for model in MODELS if not admin.site.is_registered(model)] == []
+
+
+WITHOUT_A_WORD = {"ID", "SHA-256"}
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_every_word_of_its_pages_is_told_in_chinese(model: Any) -> None:
+    """Django makes an English word of an attribute's name where nobody says another (basis.field_names)."""
+    page = admin.site._registry[model]
+    with translation.override("zh-hans"):
+        words = {str(model._meta.verbose_name), str(model._meta.verbose_name_plural)}
+        words |= {str(label_for_field(name, model, page)) for name in shown_in(page)}
+        for inline in page.inlines:
+            told = inline(model, admin.site)
+            words |= {str(label_for_field(name, told.model, told)) for name in told.fields or ()}
+    assert {word for word in words if word.isascii()} <= WITHOUT_A_WORD
+
+
+def shown_in(page: Any) -> set[str]:
+    listed = {*page.list_display, *page.get_readonly_fields(None), *flatten(page.fields or ())}
+    if not page.fields:
+        listed |= {field.name for field in page.model._meta.local_fields}
+    return listed - {"__str__", "action_checkbox"}
 
 
 @pytest.mark.parametrize("model", MODELS, ids=named)

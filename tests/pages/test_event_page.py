@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from tests.pages.conftest import hidden, text_of
-from ticketing import availability
+from ticketing import availability, cancelling, sample
 from ticketing.models import Event, Order, SalePhase, Seat
 
 EVENT = "/events/river-of-stars/"
@@ -45,6 +45,19 @@ def test_open_sale_shows_tiers_with_seats_left(visit):
     assert "余 400 张" in page  # 10 sections of UPPER, one row of 40 each
     assert "¥380" in page
     assert re.search(r'name="tier" value="VIP"[^>]* checked', page)  # the best that is left
+
+
+def test_a_cancelled_show_is_told_in_its_place_and_another_one_is_shown_first(visit, show, clock):
+    """Two shows at the same time of day looked alike, and the cancelled one listed its prices as sold out."""
+    other = sample.make_show(code="later", now=clock(), rows_per_section=1)
+    cancelling.cancel(code=show.code, reason="typhoon", actor="mei", approved_by="bo", now=clock())
+    stranger = visit()
+    assert f'href="?show={other.code}" aria-current="true"' in stranger.page(EVENT)
+    page = stranger.page(f"{EVENT}?show={show.code}")
+    assert re.search(rf'href="\?show={show.code}" aria-current="true">[^<]*<small>已取消</small>', page)
+    assert 'data-sale="cancelled"' in page
+    assert 'name="tier"' not in page
+    assert "已售罄" not in page
 
 
 def test_coming_sale_counts_down_by_the_servers_clock(visit):

@@ -60,6 +60,7 @@ def test_from_the_door_to_the_pass(lin: Client, room: Room, clock: Any) -> None:
     steering.open_room(show=room.show, actor="ops", now=clock())
     inline = lin.get(address(room))
     assert "People ahead of you" in inline.content.decode()
+    assert '<progress class="line-progress" data-progress max="1" value="1"' in inline.content.decode()
     assert room.seed in inline.content.decode()
     pacing.step(show=room.show, stock=pacing.Stock(100, 0, 0, 0), now=clock())
     admitted = lin.get(address(room))

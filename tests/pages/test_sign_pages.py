@@ -99,3 +99,8 @@ def test_pages_of_buyers_ask_to_sign_in(db):
         answer = Client().get(path)
         assert answer.status_code == 302
         assert answer.url == f"/sign-in/?next={path}"
+
+
+def test_a_buyer_who_comes_to_the_staffs_door_is_told_so(visit, buyer):
+    assert "data-not-staff" in visit("lin").client.get("/admin/login/?next=/admin/").content.decode()
+    assert "data-not-staff" not in visit().client.get("/admin/login/").content.decode()

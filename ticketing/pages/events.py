@@ -75,9 +75,10 @@ def event(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _upcoming(shows: list[Show], now: datetime) -> Show | None:
-    """The next show; if all are over, the last one."""
+    """The next show that takes place, else the next one; if all are over, the last one."""
     ahead = [show for show in shows if show.starts_at > now]
-    return ahead[0] if ahead else shows[-1] if shows else None
+    taking_place = [show for show in ahead if not show.cancelled_at]
+    return next(iter(taking_place or ahead or shows[-1:]), None)
 
 
 def _order(request: HttpRequest, found: Event, show: Show, shows: list[Show]) -> HttpResponse:

@@ -164,6 +164,7 @@ def _page(
         "stage": stage,
         "standing": standing,
         "wait": _wait(standing),
+        "come": standing.place - standing.ahead if standing else 0,
         "ends_at": datetime.fromtimestamp(standing.expires_s, UTC)
         if standing and standing.expires_s
         else None,

@@ -89,5 +89,5 @@ def withdrawal(request: HttpRequest, number: str) -> HttpResponse:
     ).first()
     if found is None:
         raise Http404
-    context = {"withdrawal": found, "events": found.events.order_by("pk")}
+    context = {"withdrawal": found, "events": found.events.order_by("-pk")}
     return render(request, "pages/withdrawal.html", context)
