@@ -67,7 +67,7 @@ class WithdrawalAdmin(LookOnlyAdmin):
         *("channel", "channel_reference", "refusal", "refusal_text", "sent", "ended", "booked"),
     )
     inlines = (WithdrawalHistory,)
-    change_form_outer_after_template = "admin/withdrawals/decide.html"
+    change_form_outer_before_template = "admin/withdrawals/decide.html"
 
     def get_urls(self) -> list[URLPattern]:
         decide = self.admin_site.admin_view(self.decide)
