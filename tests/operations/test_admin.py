@@ -101,7 +101,7 @@ def test_every_word_of_its_pages_is_told_in_chinese(model: Any) -> None:
 
 
 def shown_in(page: Any) -> set[str]:
-    listed = {*page.list_display, *page.get_readonly_fields(None), *flatten(page.fields or ())}
+    listed = {*page.list_display, *page.readonly_fields, *flatten(page.fields or ())}
     if not page.fields:
         listed |= {field.name for field in page.model._meta.local_fields}
     return listed - {"__str__", "action_checkbox"}
