@@ -1,4 +1,4 @@
-"""/api/v1/payments and the payment tokens: how a purchase is paid, whatever was bought."""
+"""/api/v1/payments: how a purchase is paid, whatever was bought."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,119 +24,32 @@ from basis.shapes import (
     KEYED,
     PAGE_PARAMETERS,
     SIGNED_IN,
-    MoneyField,
-    MoneySerializer,
     StrictChoice,
     StrictInput,
     StrictText,
-    UtcField,
-    money,
     page_of,
     shown,
     taken_in,
 )
-from payments import asking, checkout, entry, listings, redirect, settle, stops
+from payments import asking, checkout, entry, listings, settle, stops
+from payments.api_shapes import PAGES, PaymentSerializer
 from payments.channels import registry
 from payments.models import (
     ChannelCode,
-    Destination,
-    Outcome,
     Payment,
-    PaymentState,
-    Refund,
-    RefundState,
 )
 from payments.purchases import NoSuchPurchase
-from risk import gate_web
 from risk.payment_tokens import TokenRefused
 
 log = events.get_logger(__name__)
 
 CHECK_EVERY_MS = 2000
 TOKEN_LENGTH_MAX = 512
-# Where a channel sends the buyer back to, by what was bought.
-PAGES = {"order": "/orders/{number}/", "topup": "/wallet/"}
 
 define("not_payable", status=409, title=_("This cannot be paid now"))
 define("channel_not_offered", status=409, title=_("This way to pay is not offered"))
 define("token_refused", status=409, title=_("The payment token is not valid for this"))
 define("token_used_elsewhere", status=409, title=_("The payment token was used at another channel"))
-
-
-# -- shapes
-# ---------------------------------------------------------------------------------------------------------
-class PurchaseSerializer(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField(choices=list(PAGES))
-    number = serializers.CharField()
-
-
-class CashierSerializer(serializers.Serializer[Any]):
-    """Where the buyer pays: `redirect` is a page to go to, `qr` the text of a code to scan."""
-
-    kind = serializers.ChoiceField(choices=["redirect", "qr"])
-    url = serializers.CharField()
-
-
-class RefundSerializer(serializers.Serializer[Any]):
-    """`wallet_offer`: its channel does not carry it out, and the buyer may have it in the wallet instead."""
-
-    number = serializers.CharField()
-    state = serializers.ChoiceField(choices=RefundState.choices)
-    amount = MoneyField()
-    reason = serializers.CharField()
-    destination = serializers.ChoiceField(choices=Destination.choices)
-    wallet_offer = serializers.SerializerMethodField()
-
-    def get_wallet_offer(self, refund: Refund) -> bool:
-        return redirect.is_offered(refund)
-
-
-class ChannelPlaceSerializer(serializers.Serializer[Any]):
-    """How many payments are opened before this one, and about how long that takes."""
-
-    ahead = serializers.IntegerField()
-    seconds = serializers.IntegerField()
-
-
-class PaymentSerializer(serializers.Serializer[Any]):
-    """
-    One try at one channel. `state` is the channel's word; `outcome` says whether the money paid the purchase (`won`)
-    or was not needed and goes back (`surplus`). `cashier` is null as soon as there is nothing left to pay there.
-    """
-
-    number = serializers.CharField()
-    purchase = serializers.SerializerMethodField()
-    channel = serializers.ChoiceField(choices=ChannelCode.choices)
-    state = serializers.ChoiceField(choices=PaymentState.choices)
-    outcome = serializers.ChoiceField(choices=Outcome.choices)
-    amount = MoneyField()
-    cashier = serializers.SerializerMethodField()
-    created_at = UtcField()
-    paid_at = UtcField(allow_null=True)
-    refusal = serializers.CharField(help_text="The channel's own code; empty if it did not refuse")
-    refunds = serializers.SerializerMethodField()
-    queue = serializers.SerializerMethodField(help_text="While it waits for its turn at a busy channel")
-
-    @extend_schema_field(ChannelPlaceSerializer(allow_null=True))
-    def get_queue(self, payment: Payment) -> dict[str, int] | None:
-        place = entry.place_of(payment)
-        return None if place is None else {"ahead": place.ahead, "seconds": place.seconds}
-
-    @extend_schema_field(PurchaseSerializer)
-    def get_purchase(self, payment: Payment) -> dict[str, str]:
-        return {"kind": payment.purchase_kind, "number": payment.purchase_number}
-
-    @extend_schema_field(CashierSerializer(allow_null=True))
-    def get_cashier(self, payment: Payment) -> dict[str, str] | None:
-        if not payment.cashier_url or not payment.live or payment.superseded_at is not None:
-            return None
-        return {"kind": payment.cashier_kind, "url": payment.cashier_url}
-
-    @extend_schema_field(RefundSerializer(many=True))
-    def get_refunds(self, payment: Payment) -> Any:
-        if self.context.get("new") and payment.outcome == Outcome.WON:
-            return []  # Nothing can have gone back yet, so nothing is asked.
-        return RefundSerializer(listings.refunds_of(payment), many=True).data
 
 
 class PaySerializer(StrictInput):
@@ -154,8 +67,6 @@ class PaySerializer(StrictInput):
         return attrs | {"kind": named[0], "number": attrs[named[0]]}
 
 
-# -- payments
-# -------------------------------------------------------------------------------------------------------
 class PaymentsView(APIView):
     scopes = {"GET": "payments:read", "POST": "payments:write"}
 
@@ -336,76 +247,3 @@ def _asked(payment: Payment, *, now: datetime) -> Payment:
     except settle.AmountDiffers as error:
         log.error("payment.amount_differs", payment=payment.number, why=str(error))
         return payment
-
-
-# -- payment tokens
-# -------------------------------------------------------------------------------------------------
-class UnavailableSerializer(serializers.Serializer[Any]):
-    """`busy`: too many wait for it; `not_answering`: its calls fail; `stopped`: by staff, for now."""
-
-    channel = serializers.ChoiceField(choices=ChannelCode.choices)
-    reason = serializers.ChoiceField(choices=[entry.BUSY, entry.BROKEN, stops.STOPPED])
-
-
-class OfferSerializer(serializers.Serializer[Any]):
-    """
-    `token` is null and `refusal` says why if it cannot be paid. `payment` is the one to resume or the one that paid.
-    """
-
-    token = serializers.CharField(allow_null=True)
-    amount = MoneySerializer()
-    channels = serializers.ListField(child=serializers.ChoiceField(choices=ChannelCode.choices))
-    unavailable = UnavailableSerializer(
-        many=True, help_text="Those of `channels` that take nobody new just now"
-    )
-    payment = PaymentSerializer(allow_null=True)
-    payable_until = UtcField()
-    refusal = serializers.CharField(help_text="`paid`, `refunded`, `cancelled`, `expired`; empty if payable")
-
-
-def payment_token_schema(operation_id: str, summary: str) -> Any:
-    return extend_schema(
-        operation_id=operation_id,
-        summary=summary,
-        description=(
-            "A token for one payment. All requests before the next payment get the same one, so it needs no "
-            "Idempotency-Key."
-        ),
-        request=None,
-        responses={
-            200: OfferSerializer,
-            **problem_responses(*SIGNED_IN, "not_found", "too_many_requests", "unavailable"),
-        },
-    )
-
-
-class PaymentTokenView(APIView):
-    """What may be paid how; a subclass says for which kind of purchase."""
-
-    scopes = {"POST": "payments:write"}
-    kind = ""
-
-    def post(self, request: Request, number: str) -> Response:
-        try:
-            offer = checkout.offer(
-                kind=self.kind, number=number, buyer_id=signed_in(request).pk, now=timezone.now()
-            )
-        except NoSuchPurchase as error:
-            raise Problem(code="not_found") from error
-        if offer.token:
-            gate_web.admit_token(request._request, purchase=f"{self.kind}:{number}", now=timezone.now())
-        told = {
-            "token": offer.token or None,
-            "amount": money(offer.quote.amount_minor, offer.quote.currency),
-            "channels": offer.channels,
-            "unavailable": [{"channel": code, "reason": why} for code, why in offer.greyed.items()],
-            "payment": offer.payment,
-            "payable_until": offer.quote.payable_until,
-            "refusal": offer.quote.refusal,
-        }
-        return Response(shown(OfferSerializer, told), headers={"Cache-Control": "no-store"})
-
-
-@extend_schema_view(post=payment_token_schema("topup_payment_token", "The top-up's way to pay"))
-class TopUpPaymentTokenView(PaymentTokenView):
-    kind = "topup"

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from payments import api, api_withdrawals
+from payments import api, api_tokens, api_withdrawals
 
 urlpatterns = [
     path("payments", api.PaymentsView.as_view(), name="api-payments"),
@@ -10,7 +10,7 @@ urlpatterns = [
     path("wallet/withdrawals/<slug:number>", api_withdrawals.WithdrawalView.as_view(), name="api-withdrawal"),
     path(
         "wallet/topups/<slug:number>/payment-token",
-        api.TopUpPaymentTokenView.as_view(),
+        api_tokens.TopUpPaymentTokenView.as_view(),
         name="api-topup-payment-token",
     ),
 ]

@@ -33,7 +33,7 @@ from basis.shapes import (
     shown,
     taken_in,
 )
-from payments.api import PaymentTokenView, payment_token_schema
+from payments.api_tokens import PaymentTokenView, payment_token_schema
 from risk.gate_web import GATED, gated
 from ticketing import admission, listings, orders, phases, seats
 from ticketing.models import Order, OrderState

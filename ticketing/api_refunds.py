@@ -27,7 +27,7 @@ from basis.shapes import (
 )
 from basis.shapes import money as shown_money
 from payments import redirect
-from payments.api import RefundSerializer
+from payments.api_shapes import RefundSerializer
 from payments.models import Refund
 from ticketing import listings, refund_terms, refunding
 from ticketing.api_events import PublicView

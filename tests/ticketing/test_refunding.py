@@ -10,10 +10,12 @@ from django.db import IntegrityError, connection, transaction
 from operations import audit
 from payments import money
 from payments.models import Refund
+from payments.money import giving_back
 from ticketing import phases, refund_terms, refunding
 from ticketing.models import Order, OrderState, RefundRequest, Seat, SeatState, Ticket, TicketState
 from ticketing.timeline import timeline
 from wallet import statement
+from wallet.ledger import Line
 
 pytestmark = pytest.mark.django_db
 PRICE = 38_000
@@ -277,9 +279,9 @@ class TestTheWallet:
         order = paid(lin)
 
         def naive(payment, amount_minor):
-            return [money.Line(money.buyer_cash(payment.buyer_id, "CNY"), amount_minor)]
+            return [Line(money.buyer_cash(payment.buyer_id, "CNY"), amount_minor)]
 
-        monkeypatch.setattr(money, "_split_as_taken", naive)
+        monkeypatch.setattr(giving_back, "_split_as_taken", naive)
         back.by_buyer(order, key="a")
         settle_outbox()
         with transaction.atomic():

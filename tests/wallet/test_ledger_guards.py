@@ -7,6 +7,7 @@ from django.db import IntegrityError, connection, transaction
 
 from payments import money
 from payments.models import Payment
+from payments.money import giving_back
 from wallet import folding, ledger
 from wallet.ledger import Entry, Line
 from wallet.models import Account, AccountKind, Hold, HoldState, JournalEntry, Posting
@@ -126,7 +127,7 @@ def test_bonus_is_spent_first_and_comes_back_as_bonus(lin, clock):
     with transaction.atomic():
         money.take_from_wallet(bought, credit=GUARANTEE, at=clock())
     assert (ledger.balance(bonus(lin)), ledger.balance(cash(lin))) == (0, 9_700)
-    assert {line.account: line.amount_minor for line in money._split_as_taken(bought, 800)} == {
+    assert {line.account: line.amount_minor for line in giving_back._split_as_taken(bought, 800)} == {
         bonus(lin): 500,
         cash(lin): 300,
     }
