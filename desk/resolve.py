@@ -16,17 +16,14 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
-from django.db import OperationalError, connection, transaction
+from django.db import connection, transaction
 
-from basis.lifecycle import IllegalMove, StaleState
 from desk import facts, invariants, trail, types, ways
 from desk.acts import ALWAYS, BY_MONEY_AT_RISK, Act, CannotBeDone, Way
 from desk.models import ACTIVE_STATES, CASE_LIFECYCLE, Case, CaseState, Resolution
 from desk.preview import Check, Effects, Preview, digest, effects, of_states
+from desk.refusals import REFUSALS
 from desk.trail import Person
-from payments import disputes, money, paying_out, redirect, refunds, settle, strays, withdrawals
-from payments.reconcile import explain
 from wallet import journal
 
 INPUT_MAX, REASON_MIN, REASON_MAX = 200, 3, 500
@@ -74,31 +71,6 @@ class NeedsTwoPeople(Exception):
 
 class KeyReused(Exception):
     """The key belongs to another resolution."""
-
-
-# What the services say when something does not fit, and the stable code that staff see.
-REFUSALS: Mapping[type[Exception], str] = {
-    refunds.NotRefundable: "not_refundable",
-    settle.AmountDiffers: "amount_differs",
-    money.InsufficientFunds: "insufficient_funds",
-    money.KeyReused: "booked_before",
-    money.NoSuchEntry: "no_entry",
-    money.HoldEnded: "hold_ended",
-    redirect.NotOffered: "not_redirectable",
-    redirect.NoSuchRefund: "no_refund",
-    strays.NotStray: "known_by_now",
-    paying_out.AmountDiffers: "amount_differs",
-    paying_out.NotOnItsWay: "not_on_its_way",
-    withdrawals.NotYours: "not_yours",
-    explain.AlreadySettled: "changed_meanwhile",
-    disputes.DecidedBefore: "changed_meanwhile",
-    disputes.NothingTaken: "no_channel",
-    IllegalMove: "illegal_move",
-    StaleState: "changed_meanwhile",
-    OperationalError: "busy",
-    ValueError: "does_not_fit",
-    ValidationError: "does_not_fit",
-}
 
 
 def preview(

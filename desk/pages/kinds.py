@@ -181,6 +181,8 @@ _FACTS: Mapping[str, Any] = {
     "reference": _("reference"),
     "account": _("account"),
     "tries": _("tries"),
+    "merchant": _("merchant"),
+    "show": _("show"),
     "told_by": _("told by"),
     "note": _("note"),
     "says": _("what it says"),

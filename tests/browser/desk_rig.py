@@ -17,7 +17,7 @@ from accounts.models import User
 from desk import roles
 from desk.models import Case, ResolutionRequest
 from tests.browser.conftest import BACKEND
-from tests.browser.desk_scenes import WHY, World
+from tests.browser.desk_world import WHY, World
 from tests.channels.conftest import house  # noqa: F401  (fixtures)
 from tests.channels.rig import Sandbox
 from tests.desk.conftest import Desk, desk, paid  # noqa: F401  (fixtures)

@@ -8,95 +8,28 @@ made at the sandbox.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection
 
 from desk import wishes
-from desk.models import Case, CaseState
-from payments import disputes, money, refunds, tasks, withdrawals
+from desk.models import CaseState
+from payments import money, tasks
 from payments.channels import registry
 from payments.models import Discrepancy, OutboxMessage, Payment, Refund, Statement
-from payments.withdrawal_models import Withdrawal
 from risk.trading import marking
-from tests.conftest import Clock
+from tests.browser.desk_scenes_of_money import (
+    dispute_open,
+    organiser_owes,
+    withdrawal_stuck,
+    withdrawal_unapproved,
+)
+from tests.browser.desk_world import WHY, Scene, World, refund_of
 from tests.desk import wanting
-from tests.desk.conftest import Desk
-from tests.payments.conftest import Till
-from tests.reconcile.night import Night
-from ticketing import settling
 from ticketing.models import Event, Order, Ticket
 from ticketing.tasks import judge_todays_trading
 from wallet import ledger
 from wallet.ledger import Entry, Line
-
-WHY = "the channel's own papers say so"
-
-
-@dataclass
-class World:
-    """What a scene can be made of. `night("alipay")`: a day of sales at that channel, and the mornings after it."""
-
-    till: Till
-    buyer: Callable[..., Any]
-    paid: Callable[..., Any]
-    pass_time: Callable[..., None]
-    desk: Desk
-    night: Callable[[str], Night]
-    url: str
-    settings: Any
-
-    def work_off(self) -> None:
-        """The workers give everything of a cancelled show back."""
-        for _ in range(12):
-            self.pass_time(seconds=20)
-
-    def fine_weather(self) -> None:
-        self.till.house.control("DELETE", "faults")
-
-    def told(self, channel: str, number: str, variant: str) -> None:
-        """The sandbox posts a notification to our door."""
-        where = f"{self.url}/notify/{channel}/"
-        asked = {"channel": channel, "number": number, "variant": variant, "url": where}
-        answer = self.till.house.control("POST", "notify", asked)
-        assert answer["status"] in (200, 204), answer
-        self.catch_up()
-        self.desk.work()
-
-    def catch_up(self) -> None:
-        """Pages go by the machine's clock: what they asked for is due by it."""
-        self.desk.clock.now = max(self.desk.clock.now, datetime.now(UTC))
-
-
-@dataclass
-class Scene:
-    """What happened, and what a person does about it. `state` is what becomes of the case."""
-
-    case: Case
-    way: str
-    inputs: dict[str, str] = field(default_factory=dict)
-    state: str = CaseState.RESOLVED
-    then: Callable[[], None] = lambda: None
-    truth: Callable[[], bool] = lambda: True
-
-    @property
-    def is_wished(self) -> bool:
-        """Somebody asked for it elsewhere already: the case waits for a second person from its first moment."""
-        return not self.way
-
-
-def refund_of(payment: Payment, clock: Clock) -> Refund:
-    with transaction.atomic():
-        return refunds.request(
-            Payment.objects.get(pk=payment.pk),
-            amount_minor=payment.amount_minor,
-            reason="asked",
-            key=f"test:{payment.number}",
-            now=clock(),
-        )
-
 
 # -- what happens ------------------------------------------------------------------------------------------------
 
@@ -268,78 +201,6 @@ def show_to_cancel(world: World) -> Scene:
     )
 
 
-def dispute_open(world: World) -> Scene:
-    """A buyer's bank took the money back at the channel, and wrote a letter."""
-    order, payment = world.paid()
-    now = world.desk.clock()
-    disputes.file(
-        payment_number=payment.number,
-        kind="chargeback",
-        source="alipay",
-        reference="CB1",
-        actor="mei",
-        opened_at=now,
-        now=now,
-    )
-    case = world.desk.one("dispute_open")
-    return Scene(
-        case,
-        "dispute_lost",
-        {"reference": "CB1"},
-        truth=lambda: Order.objects.get(pk=order.pk).state == "refunded",
-    )
-
-
-# -- money on its way out --------------------------------------------------------------------------------------------
-
-
-def withdrawal_stuck(world: World) -> Scene:
-    """The channel paid it out, its answer was lost, and for hours it does not answer."""
-    world.till.house.fault("http_500_after_success", op="transfer", times=1)
-    world.till.house.fault("http_500", op="transfer_query", times=None)
-    buyer = world.buyer("lin", cash=10_000)
-    one = _withdrawn(world, "buyer", str(buyer.pk), 5_000)
-    world.pass_time(seconds=1)
-    world.pass_time(hours=2, minutes=1)
-    case = world.desk.one("withdrawal_stuck")
-    return Scene(
-        case,
-        "mark_paid_out",
-        {"reference": "3126112200000001"},
-        then=world.fine_weather,
-        truth=lambda: Withdrawal.objects.get(pk=one.pk).state == "paid",
-    )
-
-
-def withdrawal_unapproved(world: World) -> Scene:
-    """An organiser's large one, of what was sold at the channel and settled, that nobody looked at."""
-    world.settings.WITHDRAWAL_TWO_PEOPLE_FROM_MINOR = 10_000
-    order, _payment = world.paid()
-    show = world.till.show
-    world.desk.clock.now = show.starts_at + world.settings.SETTLEMENT_AFTER
-    settling.settle_due(now=world.desk.clock.advance(minutes=1))
-    one = _withdrawn(world, "merchant", show.event.organiser.code, order.amount_minor // 2)
-    world.desk.clock.advance(hours=1, minutes=1)
-    case = world.desk.one("withdrawal_unapproved")
-    return Scene(
-        case,
-        "reject_withdrawal",
-        truth=lambda: Withdrawal.objects.get(pk=one.pk).state == "refused",
-    )
-
-
-def _withdrawn(world: World, kind: str, owner: str, amount: int) -> Withdrawal:
-    return withdrawals.request(
-        owner_kind=kind,
-        owner=owner,
-        payee=withdrawals.Payee("alipay", "13812345678", "林薇"),
-        amount_minor=amount,
-        client_key="k",
-        actor="mei",
-        now=world.desk.clock(),
-    )
-
-
 # -- the morning after: statements -----------------------------------------------------------------------------------
 
 
@@ -440,6 +301,7 @@ SCENES: dict[str, Callable[[World], Scene]] = {
         *(refund_silent, message_failing, hold_orphaned, suspense_differs, state_inconsistent),
         *(merchant_suspect, refund_wanted, show_to_cancel, withdrawal_stuck, withdrawal_unapproved),
         dispute_open,
+        organiser_owes,
         *(statement_missing_here, statement_missing_there, statement_differs, statement_status),
         *(statement_ledger, statement_late, statement_refused),
     )

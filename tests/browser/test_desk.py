@@ -36,14 +36,13 @@ from tests.browser.desk_rig import (  # noqa: F401  (fixtures)
 )
 from tests.browser.desk_scenes import (
     SCENES,
-    WHY,
-    World,
     hold_orphaned,
     notification_unknown,
     payment_unknown,
     refund_refused,
     suspense_differs,
 )
+from tests.browser.desk_world import WHY, World
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 

@@ -31,7 +31,8 @@ from tests.browser.desk_rig import (  # noqa: F401  (fixtures)
     till,
     world,
 )
-from tests.browser.desk_scenes import WHY, World, hold_orphaned, notification_unknown, suspense_differs
+from tests.browser.desk_scenes import hold_orphaned, notification_unknown, suspense_differs
+from tests.browser.desk_world import WHY, World
 from tests.desk.test_approval_pages import asked_for
 from tests.desk.test_inbox_pages import some_cases
 

@@ -34,7 +34,7 @@ from tests.browser.desk_rig import (  # noqa: F401  (fixtures)
     till,
     world,
 )
-from tests.browser.desk_scenes import World
+from tests.browser.desk_world import World
 from tests.reconcile.night import Night
 
 pytestmark = [pytest.mark.django_db(transaction=True)]

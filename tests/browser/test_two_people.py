@@ -24,7 +24,8 @@ from tests.browser.desk_rig import (  # noqa: F401  (fixtures)
     world,
     yuan,
 )
-from tests.browser.desk_scenes import WHY, World, takes_two
+from tests.browser.desk_scenes import takes_two
+from tests.browser.desk_world import WHY, World
 from ticketing.cancel_models import CancellationState, ShowCancellation
 from ticketing.models import Order, RefundRequest, Ticket
 
