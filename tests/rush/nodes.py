@@ -72,6 +72,11 @@ class Cluster:
         """Whose slot it was when the cluster began."""
         return self.masters[slot * len(self.masters) // SLOTS]
 
+    def move_whole(self, slot: int, source: Node, target: Node) -> Callable[[], bool]:
+        """Let `target` copy the slot and take it over in one step; whether it has."""
+        source.ask("MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", target.id)
+        return lambda: "success" in str(source.ask("GETSLOTMIGRATIONS"))
+
     def begin_to_move(self, slot: int, source: Node, target: Node) -> None:
         """From here on `source` answers ASK for what it has given away."""
         target.ask("SETSLOT", slot, "IMPORTING", source.id)

@@ -189,6 +189,26 @@ def test_a_slot_that_moves_is_followed(edge, cluster, rush, crowd):
     assert Order.objects.count() == 3
 
 
+def test_a_slot_that_moves_as_a_whole_halts_nobody(edge, cluster, rush, crowd):
+    people = crowd(24, cash=400_000)
+    slot = slot_of(keys.sale(rush.tier.pk))
+    source = cluster.owner(slot)
+    target = next(node for node in cluster.masters if node is not source)
+    accepted = [submit(edge, people[0]).json()["order"]]
+    has_moved = cluster.move_whole(slot, source, target)
+    for buyer in people[1:]:
+        # There is no half of it on its way, so every submission comes through; when repeated with its key, where the
+        # last step took a busy machine longer than the edge waits.
+        nodes.until(lambda buyer=buyer: submit(edge, buyer).status_code == 202)
+        accepted.append(submit(edge, buyer).json()["order"])
+    nodes.until(has_moved)
+    assert source.ask("COUNTKEYSINSLOT", slot) == 0
+    assert [entry["n"] for _, entry in target.client.xrange(keys.orders(rush.tier.pk))] == accepted
+    fast.store.cache_clear()
+    rush.turn()
+    assert Order.objects.count() == len(set(accepted)) == len(people)
+
+
 def test_a_node_that_dies_is_replaced(edge, cluster, rush, crowd):
     """Its replica takes over; the edge finds it by itself, and what lies on other nodes goes on meanwhile."""
     lin, *others = crowd(12, cash=400_000)

@@ -21,7 +21,7 @@ end
 
 function M.serve()
   local tier, order, buyer = rush.read(ngx.var.receipt)
-  if not tier then return answers.problem(404, "not_found", "There is nothing here") end
+  if not tier then return answers.problem(404, "not_found") end
   local method = ngx.req.get_method()
   if method == "GET" or method == "HEAD" then return status(tier, order, buyer) end
   ngx.req.read_body()
@@ -36,7 +36,7 @@ function M.serve()
   if not told then return away(why) end
   if told[1] == "cold" then return answers.wait(503, "unavailable", 1) end
   local result = told[2] ~= "" and told[2] or '{"state":"queued","buyer":' .. buyer .. "}"
-  if not rush.tell(result, buyer, ngx.var.receipt, tonumber(told[3])) then return answers.problem(404, "not_found", "There is nothing here") end
+  if not rush.tell(result, buyer, ngx.var.receipt, tonumber(told[3])) then return answers.problem(404, "not_found") end
 end
 
 return M

@@ -86,7 +86,7 @@ end
 -- Nothing about this room is known here and the store is away: the place is safe in the buyer's hands.
 local function unknown_for_now()
   ngx.header["Retry-After"] = AWAY_INTERVAL_MS / 1000
-  return answers.problem(503, "unavailable", "Your place is kept; ask again in a moment")
+  return answers.problem(503, "unavailable", "place_kept")
 end
 
 function M.serve()

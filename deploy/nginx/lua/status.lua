@@ -8,7 +8,7 @@ local M = {}
 
 function M.serve()
   local tier, order, buyer = rush.read(ngx.var.receipt)
-  if not tier then return answers.problem(404, "not_found", "There is nothing here") end
+  if not tier then return answers.problem(404, "not_found") end
   local told, why = fast.call("get", rush.key(tier, "order:" .. order))
   if not told then
     ngx.log(ngx.WARN, "no status while the fast store is away: ", why)

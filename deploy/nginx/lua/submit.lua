@@ -15,21 +15,21 @@ local MEMBERS = { show = "string", tier = "string", quantity = "number", seats =
 local SEATS_MAX = 100
 -- What the script refuses with, as ticketing/api_rush.py says it.
 local REFUSALS = {
-  sold_out = { 409, "sold_out", "Too few seats are left" },
-  limit_reached = { 409, "limit_reached", "You have as many seats as one buyer may" },
-  not_open = { 409, "not_on_sale", "The show is not on sale now" },
-  closed = { 409, "not_on_sale", "The show is not on sale now" },
-  stopped = { 503, "sale_stopped", "The sale is stopped for now" },
-  bad_quantity = { 400, "bad_quantity", "An order cannot have this many seats" },
-  pass_used = { 409, "pass_used", "The admission pass was used or has ended" },
-  key_reused = { 422, "idempotency_key_reused", "The Idempotency-Key belongs to another request" },
+  sold_out = { 409, "sold_out" },
+  limit_reached = { 409, "limit_reached" },
+  not_open = { 409, "not_on_sale" },
+  closed = { 409, "not_on_sale" },
+  stopped = { 503, "sale_stopped" },
+  bad_quantity = { 400, "bad_quantity" },
+  pass_used = { 409, "pass_used" },
+  key_reused = { 422, "idempotency_key_reused" },
 }
 
 local STOPPED_RETRY_S = 30 -- ticketing/api_orders.py
 
 local function pass_needed(show, tier)
   if tier then refused.count(show, tier, "pass_needed") end
-  return answers.problem(403, "pass_needed", "Wait for your turn: this needs an admission pass")
+  return answers.problem(403, "pass_needed")
 end
 
 local ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
