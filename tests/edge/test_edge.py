@@ -54,6 +54,19 @@ def test_a_large_body_is_refused_before_python(edges: Edges, stub: Stub, http: h
     assert stub.asked == []
 
 
+def test_a_channels_statement_may_be_uploaded_by_who_is_signed_in(
+    edges: Edges, stub: Stub, http: httpx2.Client
+) -> None:
+    """A day of a channel is megabytes; that limit is not for who has no session, nor for any other page."""
+    one, statement = edges(upstream=stub.address), b"x" * 3_000_000
+    path = "/admin/payments/statement/upload/"
+    answer = http.post(f"{one.url}{path}", content=statement, headers={"Cookie": "sessionid=s"})
+    assert (answer.status_code, [asked["path"] for asked in stub.asked]) == (200, [path])
+    for other, headers in ((path, {}), ("/admin/payments/dispute/file/", {"Cookie": "sessionid=s"})):
+        assert http.post(f"{one.url}{other}", content=statement, headers=headers).status_code == 413
+    assert len(stub.asked) == 1
+
+
 def test_static_files_come_from_disk(edges: Edges, stub: Stub, http: httpx2.Client, tmp_path: Path) -> None:
     (tmp_path / "kaipiao").mkdir()
     (tmp_path / "kaipiao" / "app.0123456789ab.css").write_text("body{}")
