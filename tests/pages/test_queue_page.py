@@ -92,6 +92,9 @@ def test_the_ends_are_told(lin: Client, room: Room, clock: Any) -> None:
     steering.set_sold_out(show=room.show, sold_out=True, actor="ops", now=clock())
     page = lin.get(address(room))
     assert (stage(page), refresh(page)) == ("sold_out", 0)
+    assert "goes on from your place" in page.content.decode()
+    steering.set_sold_out(show=room.show, sold_out=False, actor="ops", now=clock())
+    assert stage(lin.get(address(room))) == "waiting"  # the same place, as it says
     steering.start_over(show=room.show, actor="ops", now=clock())
     assert stage(lin.post(address(room))) == "closed"
     assert stage(lin.get(address(room))) == "closed"
