@@ -47,13 +47,17 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """`device`, `card` and `document` are blind indexes (basis.sealed), empty if there is none."""
+    """
+    `device`, `card` and `document` are blind indexes (basis.sealed), empty if there is none; `device_before` are those
+    of the device under older keys, while a rotation lists several.
+    """
 
     purpose: str
     show: str = ""
     buyer_id: int | None = None
     address: str = ""
     device: str = ""
+    device_before: tuple[str, ...] = ()
     agent: str = ""
     language: str = ""
     account_age: timedelta | None = None

@@ -16,7 +16,7 @@ from basis import door, events
 from basis.addresses import of as address_of
 from basis.problems import Problem
 from basis.quota import Quota
-from basis.sealed import blind_index
+from basis.sealed import blind_indexes
 from risk import gate
 from risk.features import ORDER, PAYMENT_TOKEN, SIGN_IN, Features
 from risk.gate import Answer, Limited
@@ -124,12 +124,14 @@ def features_of(request: HttpRequest, purpose: str, show: str = "", *, now: date
     user = getattr(request, "user", None)
     known = user is not None and user.is_authenticated
     mark = device_mark(request)
+    device, *before = blind_indexes(mark, "list:device") if mark else [""]
     return Features(
         purpose=purpose,
         show=show if re.fullmatch(r"[A-Za-z0-9_-]{1,50}", show) else "",
         buyer_id=user.pk if known else None,  # type: ignore[union-attr]
         address=address_of(request),
-        device=blind_index(mark, "list:device") if mark else "",
+        device=device,
+        device_before=tuple(before),
         agent=request.headers.get("User-Agent", "")[:300],
         language=request.headers.get("Accept-Language", "")[:100],
         account_age=now - user.joined_at if known else None,  # type: ignore[union-attr]

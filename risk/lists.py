@@ -78,10 +78,12 @@ class Lists:
             return None
         if subject == Subject.NETWORK:
             return self._network(kind, held, features.address)
+        if subject == Subject.DEVICE:
+            known = (held[one] for one in (features.device, *features.device_before) if one in held)
+            return next(known, None)
         value = {
             Subject.BUYER: features.buyer_id,
             Subject.ADDRESS: features.address,
-            Subject.DEVICE: features.device,
             Subject.CARD: features.card,
             Subject.DOCUMENT: features.document,
         }[Subject(subject)]
