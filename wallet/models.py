@@ -10,6 +10,7 @@ deleted entry or posting, a balance written by anything but a posting, and bonus
 
 from __future__ import annotations
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Func, Q
 from django.db.models.functions import Cast
@@ -89,7 +90,11 @@ class JournalEntry(models.Model):
         verbose_name = _("journal entry")
         verbose_name_plural = _("journal entries")
         # Plain ones: `unique=True` and `db_index=True` would each add an index for LIKE, written with every entry.
-        indexes = [models.Index(fields=["reference"], name="wallet_journalentry_of")]
+        indexes = [
+            models.Index(fields=["reference"], name="wallet_journalentry_of"),
+            # Entries are appended as they happen: those of a day are found by ranges of pages, for nothing.
+            BrinIndex(fields=["at"], name="wallet_journalentry_at", pages_per_range=32, autosummarize=True),
+        ]
         constraints = [models.UniqueConstraint(name="wallet_journalentry_key_once", fields=["key"])]
 
     def __str__(self) -> str:

@@ -107,7 +107,7 @@ def write(plan: Plan, *, now: datetime) -> None:
         cursor.execute(REFUNDS, values)
         for after in range(0, plan.payments, CHUNK):
             cursor.execute(ENTRIES, {**values, "after": after, "until": after + CHUNK})
-        cursor.execute("DROP VIEW planted_refund, planted_payment")
+        cursor.execute("DROP VIEW planted_refund, planted_payment; DROP TABLE odd, odd_refund")
         cursor.execute(
             "ANALYZE payments_payment, payments_refund, wallet_account, wallet_journalentry, wallet_posting"
         )

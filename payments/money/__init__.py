@@ -54,6 +54,7 @@ from payments.money.paying_out import (
     reserve_withdrawal,
 )
 from payments.money.settling import (
+    BOOKED_BETWEEN,
     CLEARED,
     CLEARED_EXACTLY,
     ShowSettled,
@@ -72,6 +73,7 @@ from wallet.folding import fold
 from wallet.ledger import HoldEnded, InsufficientFunds, KeyReused
 
 __all__ = [
+    "BOOKED_BETWEEN",
     "CLEARED",
     "CLEARED_EXACTLY",
     "HoldEnded",

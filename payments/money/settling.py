@@ -68,6 +68,11 @@ SELECT sum(posting.amount_minor)
   FROM wallet_journalentry entry JOIN wallet_posting posting ON posting.entry_id = entry.id
  WHERE entry.key = {entry} AND posting.account_id = ANY(%(clearing)s)
 """
+# The entries of about a day, by their ids; the subquery is kept from walking the ids of all history in their order.
+BOOKED_BETWEEN = """
+SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM (
+  SELECT id FROM wallet_journalentry WHERE at >= %(near_begins)s AND at < %(near_ends)s OFFSET 0) near
+"""
 CLEARED_EXACTLY = """
 SELECT 1 FROM wallet_journalentry entry JOIN wallet_posting posting ON posting.entry_id = entry.id
  WHERE entry.key = {entry} AND posting.account_id = ANY(%(clearing)s) AND posting.amount_minor = {amount}

@@ -61,9 +61,9 @@ REFUND = """
 SELECT refund.number, payment.id AS payment_id, refund.id AS refund_id, -refund.amount_minor AS amount_minor,
        refund.currency, refund.channel_reference AS reference, refund.refunded_at AS done_at,
        refund.created_at - %(window)s AS from_at, refund.refunded_at + %(window)s AS until_at
-  FROM payments_refund refund JOIN payments_payment payment ON payment.id = refund.payment_id
- WHERE payment.channel = %(channel)s AND refund.state = 'succeeded'
-   AND refund.destination = 'origin'
+  FROM payments_refund refund CROSS JOIN LATERAL (
+    SELECT * FROM payments_payment one WHERE one.id = refund.payment_id AND one.channel = %(channel)s LIMIT 1) payment
+ WHERE refund.state = 'succeeded' AND refund.destination = 'origin'
    AND refund.reason <> 'chargeback'  -- no refund of ours there: its movement is told as one that names none
 """
 

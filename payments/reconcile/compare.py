@@ -1,6 +1,9 @@
 """
 Each line with the payment or refund whose number it names: known here, the same amount, currency, state, reference and
 the fee of the contract. Every condition that holds is a discrepancy of its own.
+
+Nearly every line of a day names a success of about that day: these are joined as sets. The others, and refunds, are
+looked up one by one. Nothing walks over the payments of other days, however many there are.
 """
 
 from __future__ import annotations
@@ -61,6 +64,20 @@ REFUNDS = {
     "crossing": f"{ON_ITS_WAY} AND NOT {BACK} AND NOT {OLD}",
 }
 
+NEAR = """(SELECT * FROM payments_payment WHERE channel = %(channel)s AND state = 'succeeded'
+  AND paid_at >= %(near_begins)s AND paid_at < %(near_ends)s)"""
+ELSEWHERE = """
+CREATE TEMPORARY TABLE elsewhere ON COMMIT DROP AS
+WITH {lines}
+SELECT line.id FROM lines line WHERE NOT EXISTS (SELECT 1 FROM {near} near WHERE near.number = line.number);
+ANALYZE elsewhere;
+"""
+OF_ELSEWHERE = "lines AS (SELECT * FROM payments_statementline WHERE id IN (SELECT id FROM elsewhere))"
+AS_A_SET = f"JOIN {NEAR} payment ON payment.number = line.number"
+# LIMIT keeps them from being joined with the whole table.
+ONE_BY_ONE = """LEFT JOIN LATERAL (
+  SELECT * FROM payments_payment one WHERE one.number = line.number AND one.channel = line.channel LIMIT 1
+) payment ON true"""
 COMPARE_PAYMENTS = """
 WITH {lines}
 INSERT INTO found (klass, kind, number, day, line_id, payment_id, ours_minor, theirs_minor, fee_milli,
@@ -79,7 +96,7 @@ SELECT klass, 'payment', coalesce(nullif(line.number, ''), line.reference), line
                   WHEN 'status_differs' THEN line.status
                   WHEN 'reference_differs' THEN line.reference
                   WHEN 'fee_differs' THEN line.fee_milli::text END
-  FROM lines line LEFT JOIN payments_payment payment ON payment.number = line.number AND payment.channel = line.channel
+  FROM lines line {join}
  CROSS JOIN LATERAL unnest(ARRAY[{classes}]) AS klass
  WHERE ({any}) AND klass IS NOT NULL AND NOT EXISTS (SELECT 1 FROM extra WHERE extra.line_id = line.id)
 """
@@ -106,8 +123,10 @@ SELECT klass, 'refund', coalesce(nullif(line.number, ''), line.reference), line.
                   WHEN 'reference_differs' THEN line.reference
                   WHEN 'fee_differs' THEN line.fee_milli::text ELSE '' END
   FROM lines line
-  LEFT JOIN (payments_refund refund JOIN payments_payment payment ON payment.id = refund.payment_id)
-    ON refund.number = line.number AND payment.channel = line.channel
+  LEFT JOIN LATERAL (
+    SELECT one.* FROM payments_refund one JOIN payments_payment of ON of.id = one.payment_id
+     WHERE one.number = line.number AND of.channel = line.channel LIMIT 1) refund ON true
+  LEFT JOIN LATERAL (SELECT * FROM payments_payment one WHERE one.id = refund.payment_id LIMIT 1) payment ON true
  CROSS JOIN LATERAL unnest(ARRAY[{classes}]) AS klass
  WHERE line.status <> 'revoked' AND ({any}) AND klass IS NOT NULL
    AND NOT EXISTS (SELECT 1 FROM extra WHERE extra.line_id = line.id)
@@ -122,7 +141,9 @@ SELECT CASE WHEN payment.id IS NULL THEN 'refund_missing_here' ELSE 'status_diff
        jsonb_build_object('line', line.line_no, 'reference', line.reference, 'status', line.status,
                           'our_state', payment.state), 'revoked'
   FROM lines line
-  LEFT JOIN payments_payment payment ON payment.number = line.payment_number AND payment.channel = line.channel
+  LEFT JOIN LATERAL (
+    SELECT * FROM payments_payment one
+     WHERE one.number = line.payment_number AND one.channel = line.channel LIMIT 1) payment ON true
  WHERE line.status = 'revoked' AND (payment.id IS NULL OR payment.state = 'succeeded')
    AND NOT EXISTS (SELECT 1 FROM extra WHERE extra.line_id = line.id)
 """
@@ -130,16 +151,17 @@ SELECT CASE WHEN payment.id IS NULL THEN 'refund_missing_here' ELSE 'status_diff
 
 def find(values: dict[str, Any]) -> None:
     rules = values["fee_ppm"] is not None
+    payments, refunds = scope.lines_of("payment"), scope.lines_of("refund")
     with connection.cursor() as cursor:
-        cursor.execute(_filled(COMPARE_PAYMENTS, "payment", PAYMENTS, fees=rules), values)
-        cursor.execute(_filled(COMPARE_REFUNDS, "refund", REFUNDS, fees=rules), values)
-        cursor.execute(REVOKED.format(lines=scope.lines_of("refund")), values)
+        cursor.execute(ELSEWHERE.format(lines=payments, near=NEAR), values)
+        for lines, join in ((payments, AS_A_SET), (OF_ELSEWHERE, ONE_BY_ONE)):
+            cursor.execute(_filled(COMPARE_PAYMENTS, PAYMENTS, fees=rules, lines=lines, join=join), values)
+        cursor.execute(_filled(COMPARE_REFUNDS, REFUNDS, fees=rules, lines=refunds), values)
+        cursor.execute(REVOKED.format(lines=refunds), values)
 
 
-def _filled(statement: str, kind: str, classes: dict[str, str], *, fees: bool) -> str:
+def _filled(statement: str, classes: dict[str, str], *, fees: bool, **parts: str) -> str:
     """Where no contract is known, fees are not compared."""
     asked = {name: rule for name, rule in classes.items() if fees or name != "fee_differs"}
     cases = ", ".join(f"CASE WHEN {rule} THEN '{name}' END" for name, rule in asked.items())
-    return statement.format(
-        lines=scope.lines_of(kind), classes=cases, any=" OR ".join(f"({rule})" for rule in asked.values())
-    )
+    return statement.format(classes=cases, any=" OR ".join(f"({rule})" for rule in asked.values()), **parts)

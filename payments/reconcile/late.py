@@ -22,13 +22,15 @@ LATE = """
 INSERT INTO waiting (kind, number, day, klass, key)
 SELECT DISTINCT kind, number, done.day, '', '' FROM (
   SELECT 'payment' AS kind, payment.number, (payment.paid_at AT TIME ZONE %(zone)s)::date AS day
-    FROM payments_paymentevent event JOIN payments_payment payment ON payment.id = event.payment_id
+    FROM payments_paymentevent event CROSS JOIN LATERAL (
+      SELECT * FROM payments_payment one WHERE one.id = event.payment_id LIMIT 1) payment
    WHERE event.at >= %(since)s AND event.to_state = 'succeeded'
      AND payment.channel = %(channel)s AND payment.state = 'succeeded'
   UNION ALL
   SELECT 'refund', refund.number, (refund.refunded_at AT TIME ZONE %(zone)s)::date
-    FROM payments_refundevent event JOIN payments_refund refund ON refund.id = event.refund_id
-    JOIN payments_payment payment ON payment.id = refund.payment_id
+    FROM payments_refundevent event
+   CROSS JOIN LATERAL (SELECT * FROM payments_refund one WHERE one.id = event.refund_id LIMIT 1) refund
+   CROSS JOIN LATERAL (SELECT * FROM payments_payment one WHERE one.id = refund.payment_id LIMIT 1) payment
    WHERE event.at >= %(since)s AND event.to_state = 'succeeded'
      AND payment.channel = %(channel)s AND refund.state = 'succeeded' AND refund.destination = 'origin'
 ) done JOIN live ON live.day = done.day AND live.covers ? done.kind

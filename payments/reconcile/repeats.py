@@ -58,6 +58,7 @@ def find(values: dict[str, Any]) -> None:
         cursor.execute("SELECT count(*) FROM live")
         if cursor.fetchone()[0] > 1:
             cursor.execute(ELSEWHERE, values)
+        cursor.execute("ANALYZE repeated")
         cursor.execute(EXTRA, values)
-        cursor.execute(FOUND, values)
         cursor.execute("ANALYZE extra")
+        cursor.execute(FOUND, values)

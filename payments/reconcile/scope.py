@@ -55,6 +55,8 @@ class Scope:
             "refunds_begin": begins if "refund" in self.covers else ends,
             "begins": begins if self.statement else ends,
             "ends": ends,
+            "near_begins": begins - settings.RECONCILE_CROSSING if self.statement else ends,
+            "near_ends": ends + settings.RECONCILE_CROSSING if self.statement else ends,
             "window": settings.RECONCILE_CROSSING,
             "carry": settings.RECONCILE_CARRY,
             "fee_ppm": fee_ppm,
@@ -105,7 +107,9 @@ lines AS (
 def clear_away() -> None:
     """Drop the working tables, so that the caller's transaction may run another day."""
     with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE waiting, extra, found, live, live_funds, repeated, known, judged")
+        cursor.execute(
+            "DROP TABLE waiting, extra, found, live, live_funds, repeated, known, judged, elsewhere"
+        )
 
 
 def lay_out(values: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
-from payments import tasks
+from payments import money, tasks
 from payments.models import Discrepancy, Payment, ReconcileRun, Refund
 from payments.reconcile import explain, run
 from payments.reconcile_models import DiscrepancyState
@@ -337,3 +337,23 @@ def test_parts_on_two_days_are_judged_together_once_both_are_here(hand: Hand) ->
     hand.load(DAY, [hand.of(paid, NOON, fee_milli=61_000), early_line])
     compare(hand, at=later(1))
     assert not unsettled()
+
+
+def test_one_that_was_paid_or_booked_on_another_day_is_found_there(hand: Hand) -> None:
+    """Sets are joined with what is about the day; whatever is elsewhere in history is looked up by itself."""
+    before = NOON - timedelta(days=3)
+    old, bent, late = (
+        hand.pay(before),
+        hand.pay(before),
+        hand.pay(NOON, state="closed", outcome="", paid_at=None),
+    )
+    Payment.objects.filter(pk=late.pk).update(state="succeeded", outcome="won", paid_at=NOON)
+    money.book_success(late, credit=money.guarantee("CNY"), at=NOON + timedelta(days=5))
+    lines = [
+        hand.of(old, NOON),
+        hand.of(bent, NOON, amount_minor=9_000, fee_milli=54_000),
+        hand.of(late, NOON),
+    ]
+    hand.load(DAY, lines)
+    compare(hand)
+    assert unsettled() == {("amount_differs", bent.number)}
