@@ -305,7 +305,7 @@ WITHDRAWAL_TWO_PEOPLE_FROM_MINOR = env.integer(
     "WITHDRAWAL_TWO_PEOPLE_FROM_MINOR", default=1_000_000, low=0, high=10**12
 )
 WITHDRAWAL_SCHEDULE_S = env.numbers("WITHDRAWAL_SCHEDULE_S", (3, 10, 30, 60, 300, 900, 1800, 3600))
-# How long after a show began its money goes to the organiser (docs/settlement.md).
+# How long after a show's end (its beginning, if it names none) its money goes to the organiser (docs/settlement.md).
 SETTLEMENT_AFTER = timedelta(hours=env.integer("SETTLEMENT_AFTER_HOURS", default=72, low=1, high=8760))
 # A trade that a channel does not know this long after its deadline is closed; the time is for clocks that differ.
 ABSENT_GRACE = timedelta(seconds=env.integer("ABSENT_GRACE_SECONDS", default=60, low=1, high=3600))
