@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 from django.test import Client
@@ -27,13 +27,12 @@ def root(desk):
     return client
 
 
-@pytest.mark.parametrize("page", ASKED_FOR)
-def test_strange_questions(root, page):
-    for name in ASKED_FOR[page]:
-        for text in STRANGE:
-            answer = root.get(f"{reverse(page)}?{name}={quote(text)}")
-            assert answer.status_code < 500, (name, text[:20])
-            assert ("\0" in text) == (answer.status_code == 400), (name, text[:20])
+@pytest.mark.parametrize("where", ASKED_FOR)
+def test_strange_questions(root, where):
+    for text in STRANGE:
+        answer = root.get(f"{reverse(where)}?{urlencode(dict.fromkeys(ASKED_FOR[where], text))}")
+        assert answer.status_code < 500, text[:20]
+        assert ("\0" in text) == (answer.status_code == 400), text[:20]
 
 
 @pytest.mark.parametrize("text", STRANGE)
