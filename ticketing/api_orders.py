@@ -185,15 +185,9 @@ def _place(request: Request, wanted: dict[str, Any], *, now: datetime) -> Order:
 REFUSALS = (
     admission.PassNeeded,
     admission.PassUsed,
-    orders.NoSuchTier,
     orders.BadQuantity,
     orders.KeyReused,
-    phases.NotOnSale,
-    phases.SaleStopped,
-    phases.NotEligible,
-    phases.LimitReached,
-    seats.SoldOut,
-    seats.SeatsTaken,
+    *orders.REFUSED,
 )
 STOPPED_RETRY_S = 30
 

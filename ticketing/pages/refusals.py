@@ -22,15 +22,9 @@ from wallet import topups
 ORDER_REFUSALS = (
     admission.PassUsed,
     turns.Lost,
-    orders.NoSuchTier,
     orders.BadQuantity,
     orders.KeyReused,
-    phases.NotOnSale,
-    phases.SaleStopped,
-    phases.NotEligible,
-    phases.LimitReached,
-    seats.SoldOut,
-    seats.SeatsTaken,
+    *orders.REFUSED,
 )
 PAY_REFUSALS = (checkout.NotPayable, checkout.ChannelNotOffered, checkout.TokenUsedElsewhere, TokenRefused)
 
